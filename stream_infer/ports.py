@@ -76,7 +76,7 @@ class Source(Protocol):
         ...
 
     def begin_commit(self, offsets: Mapping[Split, int]) -> None:
-        """Start committing next offsets. At most one commit is under way."""
+        """Start committing next offsets. One that is still under way is no longer waited for."""
         ...
 
     def commit_done(self) -> bool:

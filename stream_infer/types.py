@@ -7,6 +7,7 @@ of every column speaks of the same event, and a bad event is a number in a statu
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -123,7 +124,7 @@ class Binary:
     """A column of byte strings in Arrow's binary layout.
 
     ``data`` is uint8; ``offsets`` is int64 of length n + 1, ascending, and may start above 0;
-    ``valid`` is bool ``[n]``, or None when no value is null. A null value has length 0.
+    ``valid`` is bool ``[n]``, or None when no value is null. The bytes of a null value mean nothing.
     """
 
     data: UInt8Array
@@ -164,7 +165,7 @@ class Binary:
         start = int(self.offsets[0])
         joined = self.data[start : int(self.offsets[-1])].tobytes()
         ends = (self.offsets - start).tolist()
-        values: list[bytes | None] = [joined[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        values: list[bytes | None] = [joined[a:b] for a, b in itertools.pairwise(ends)]
         if self.valid is not None:
             for row in np.flatnonzero(~self.valid).tolist():
                 values[row] = None
@@ -202,6 +203,10 @@ class Headers(Protocol):
         """Rows ``start`` to ``stop``."""
         ...
 
+    def take(self, rows: Int64Array) -> Headers:
+        """The named rows."""
+        ...
+
     def concat(self, others: Sequence[Headers]) -> Headers:
         """These rows followed by those of the others."""
         ...
@@ -219,6 +224,10 @@ class HeaderRows:
     def slice(self, start: int, stop: int) -> HeaderRows:
         """Rows ``start`` to ``stop``."""
         return HeaderRows(self.rows[start:stop])
+
+    def take(self, rows: Int64Array) -> HeaderRows:
+        """The named rows."""
+        return HeaderRows([self.rows[int(row)] for row in rows])
 
     def concat(self, others: Sequence[Headers]) -> HeaderRows:
         """These rows followed by those of the others (all must be ``HeaderRows``)."""
@@ -270,6 +279,19 @@ class Records:
             self.timestamp_ms[start:stop],
             self.received_ms,
             None if self.headers is None else self.headers.slice(start, stop),
+        )
+
+    def take(self, rows: Int64Array) -> Records:
+        """The named rows, copied."""
+        return Records(
+            self.values.take(rows),
+            self.keys.take(rows),
+            self.splits,
+            self.split_index[rows],
+            self.offset[rows],
+            self.timestamp_ms[rows],
+            self.received_ms,
+            None if self.headers is None else self.headers.take(rows),
         )
 
     @staticmethod
@@ -378,6 +400,7 @@ class ScoredColumns:
     details: Mapping[int, str] = None  # type: ignore[assignment]
     probabilities: Float32Array | None = None
     classes: tuple[str, ...] = ()
+    model_calls: int = 1
 
     def __post_init__(self) -> None:
         if self.details is None:
@@ -408,6 +431,12 @@ class ScoredBatch:
     scored: ScoredColumns
     payload: Binary
     rejects: tuple[Reject, ...]
+
+    def only(self, keep: BoolArray) -> ScoredBatch:
+        """The same batch with every other row neither published nor rejected (bool ``[n]``)."""
+        valid = keep if self.payload.valid is None else self.payload.valid & keep
+        payload = Binary(self.payload.data, self.payload.offsets, valid)
+        return ScoredBatch(self.records, self.scored, payload, tuple(r for r in self.rejects if keep[r.row]))
 
 
 Missing: TypeAlias = str | float

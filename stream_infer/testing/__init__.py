@@ -1,0 +1,16 @@
+"""Public fakes, conformance checks and made-up payments, for our tests and for authors of plug-ins.
+
+Rule: a fake behaves as the real thing is documented to, faults are scripted as data, and nothing sleeps.
+"""
+
+from stream_infer.testing.fakes import (
+    FakeClock,
+    FakeSink,
+    FakeSource,
+    ManualExecutor,
+    RecordingInstrument,
+    fake_work,
+    records,
+)
+
+__all__ = ["FakeClock", "FakeSink", "FakeSource", "ManualExecutor", "RecordingInstrument", "fake_work", "records"]

@@ -1,3 +1,32 @@
-"""stream_infer: score Kafka events with machine-learning models."""
+"""stream_infer: score Kafka events with machine-learning models.
+
+Example:
+    >>> from stream_infer import Scorer
+    >>> scorer = Scorer.load(bundle_path)
+    >>> scorer.score_events([{"amount": 120.0, "category": "travel"}]).flagged.tolist()
+    [True]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stream_infer.bundle import ModelBundle
+    from stream_infer.scoring import Scorer
 
 __version__ = "0.1.0"
+__all__ = ["ModelBundle", "Scorer", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names on first use, so that ``import stream_infer`` (every command line) stays light."""
+    if name == "Scorer":
+        from stream_infer.scoring import Scorer
+
+        return Scorer
+    if name == "ModelBundle":
+        from stream_infer.bundle import ModelBundle
+
+        return ModelBundle
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

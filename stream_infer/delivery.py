@@ -10,7 +10,7 @@ Owned by the pipeline's thread. Waits `FLUSH_WAIT_S` at most in one call of `adv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from stream_infer.core.offsets import Checkpoint, OffsetTracker, Phase
 from stream_infer.core.retry import Backoff, Retry
 from stream_infer.errors import CommitFailed, RetriableError, SinkUnavailable
 from stream_infer.ports import Instrument, Sink, Source
-from stream_infer.types import Float64Array, ScoredBatch, Split
+from stream_infer.types import Float64Array, Reject, ScoredBatch, Split, Status
 from stream_infer.work import WorkResult
 
 FLUSH_WAIT_S = 0.001
@@ -83,7 +83,7 @@ class Delivery:
         batch = self._current(result.batch)
         if batch is None:
             return
-        self._sink.publish(batch)
+        batch = _with_rejects(batch, self._sink.publish(batch))
         self.offsets.settled(batch.records.next_offsets())
         self._instrument.batch_scored(
             len(batch.records), result.decode_seconds, result.score_seconds, result.encode_seconds
@@ -239,3 +239,14 @@ class Delivery:
 
     def _now(self) -> float:
         return self._clock.monotonic()
+
+
+def _with_rejects(batch: ScoredBatch, refused: Sequence[tuple[int, Status]]) -> ScoredBatch:
+    """The batch as it was really published: rows that the sink refused are rejects, not scored events."""
+    if not refused:
+        return batch
+    published = np.ones(len(batch.records), np.bool_)
+    published[[row for row, _ in refused]] = False
+    rejects = [Reject(row, status, "the sink does not take it") for row, status in refused]
+    kept = batch.only(published)
+    return ScoredBatch(kept.records, kept.scored, kept.payload, (*batch.rejects, *rejects))

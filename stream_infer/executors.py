@@ -5,6 +5,8 @@ Rule: results are asked for in dispatch order by the pipeline; an executor only 
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
@@ -24,10 +26,6 @@ class Executor(Protocol):
         """Wait until ``future`` is done, ``seconds`` at most."""
         ...
 
-    def shutdown(self) -> None:
-        """Take no more work. What runs is left to end by itself."""
-        ...
-
 
 class InlineExecutor:
     """``workers = 0``: runs the work at once in the calling thread. Lowest latency, and fastest on one core."""
@@ -35,38 +33,47 @@ class InlineExecutor:
     def submit(self, work: Callable[..., T], /, *args: object) -> Future[T]:
         """Run ``work`` and return a future that is already done."""
         future: Future[T] = Future()
-        try:
-            future.set_result(work(*args))
-        except Exception as error:  # not swallowed: whoever asks for the result meets it, as with a pool
-            future.set_exception(error)
+        _fulfil(future, work, args)
         return future
 
     def wait(self, future: Future[T], seconds: float) -> None:
         """Every future is done."""
 
-    def shutdown(self) -> None:
-        """Nothing runs between calls."""
-
 
 class ThreadExecutor:
-    """``workers`` threads named ``score_N``, each of which takes a whole batch."""
+    """``workers`` threads named ``score-N``, each of which takes a whole batch.
+
+    The threads are daemons, unlike those of ``concurrent.futures``: a model call that never ends must not keep
+    the process from ending.
+    """
 
     def __init__(self, workers: int) -> None:
-        self._pool = futures.ThreadPoolExecutor(workers, thread_name_prefix="score")
+        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        for number in range(workers):
+            threading.Thread(target=self._run, name=f"score-{number}", daemon=True).start()
 
     def submit(self, work: Callable[..., T], /, *args: object) -> Future[T]:
         """Queue ``work`` for the next free thread."""
-        return self._pool.submit(work, *args)
+        future: Future[T] = Future()
+        self._queue.put(lambda: _fulfil(future, work, args))
+        return future
 
     def wait(self, future: Future[T], seconds: float) -> None:
         """Wait until ``future`` is done, ``seconds`` at most."""
         futures.wait([future], seconds)
 
-    def shutdown(self) -> None:
-        """Take no more work; threads end after what they run."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def _run(self) -> None:
+        while True:
+            self._queue.get()()
 
 
 def executor(workers: int) -> Executor:
     """An executor with ``workers`` threads, or the calling thread for 0."""
     return ThreadExecutor(workers) if workers else InlineExecutor()
+
+
+def _fulfil(future: Future[T], work: Callable[..., T], args: tuple[object, ...]) -> None:
+    try:
+        future.set_result(work(*args))
+    except Exception as error:  # not swallowed: whoever asks for the result meets it
+        future.set_exception(error)

@@ -78,6 +78,7 @@ class _Flight:
     batch: Batch
     future: Future[WorkResult] | None
     retry: Retry
+    failed_stage: str = ""
 
     @property
     def running(self) -> bool:
@@ -301,13 +302,13 @@ class Pipeline:
             self._retry_work(flight, error)
             return None
         if flight.retry.succeeded():
-            self._instrument.retry_succeeded("score")
+            self._instrument.retry_succeeded(flight.failed_stage)
         return result
 
     def _retry_work(self, flight: _Flight, error: RetriableError) -> None:
         if isinstance(error, ScoreTimeout) and flight.retry.attempts + 1 >= _SCORE_TIMEOUTS_ALLOWED:
             raise Stuck(f"the model did not answer in {_SCORE_TIMEOUTS_ALLOWED} tries of one batch: {error}") from error
-        flight.future = None
+        flight.future, flight.failed_stage = None, error.stage
         self._schedule(flight.retry, error)
 
     def _schedule(self, retry: Retry, error: RetriableError) -> None:

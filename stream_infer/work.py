@@ -6,7 +6,8 @@ events leave as rejects; a `RetriableError` says that the same batch may be trie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,13 +59,22 @@ class Work:
         encoder: scores to bytes.
         clock: read between the stages.
         max_age_ms: events older than this leave unscored (``flow.when_full = "shed"``); None to score all.
+        watch: entered round every model call, so that somebody outside sees one that does not end.
     """
 
-    def __init__(self, scorer: BatchScorer, encoder: Encoder, clock: Clock, max_age_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        scorer: BatchScorer,
+        encoder: Encoder,
+        clock: Clock,
+        max_age_ms: int | None = None,
+        watch: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._scorer = scorer
         self._encoder = encoder
         self._clock = clock
         self._max_age_ms = max_age_ms
+        self._watch = watch
 
     def __call__(self, records: Records) -> WorkResult:
         """Score and encode ``records``.
@@ -76,7 +86,8 @@ class Work:
         began = self._clock.monotonic()
         decoded = self._scorer.decode(records)
         decoded_at = self._clock.monotonic()
-        scored = self._scorer.infer(decoded, self._too_old(records))
+        with self._watch():
+            scored = self._scorer.infer(decoded, self._too_old(records))
         scored_at = self._clock.monotonic()
         payload, failures = self._encoder.encode(records, scored, self._clock.wall_ms())
         batch = ScoredBatch(records, scored, _without(payload, failures), _rejects(scored, failures))

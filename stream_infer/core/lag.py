@@ -43,7 +43,5 @@ def lags(
     next_offsets: Mapping[Split, int], ends: Mapping[Split, int], oldest: Mapping[Split, int], now_ms: int
 ) -> dict[Split, tuple[int, float | None]]:
     """Lag of every split of which both offsets are known."""
-    found = {
-        split: lag(next_offsets[split], ends.get(split, -1), oldest.get(split), now_ms) for split in next_offsets
-    }
+    found = {split: lag(next_offsets[split], ends.get(split, -1), oldest.get(split), now_ms) for split in next_offsets}
     return {split: value for split, value in found.items() if value is not None}

@@ -348,9 +348,6 @@ class ManualExecutor:
         """Let the time pass in which nothing finishes."""
         self._clock.sleep(seconds)
 
-    def shutdown(self) -> None:
-        """Nothing runs by itself."""
-
 
 def fake_work(failures: deque[RetriableError] | None = None) -> Callable[[Records], WorkResult]:
     """Work whose outcome stands in the event: ``b"bad..."`` is rejected, None is passed over, all else scores 0.5.

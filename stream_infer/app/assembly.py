@@ -1,0 +1,166 @@
+"""From a config to the parts of the line. Constructs; starts nothing and joins no group."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from stream_infer.app import codecs
+from stream_infer.app.dry_run import DrySink
+from stream_infer.bundle import ModelBundle
+from stream_infer.clock import Clock
+from stream_infer.config.model import Config
+from stream_infer.config.options import RunOptions
+from stream_infer.core.flow import FlowLimits
+from stream_infer.errors import ConfigError
+from stream_infer.executors import executor
+from stream_infer.kafka.admin import KafkaAdmin
+from stream_infer.kafka.properties import (
+    admin_properties,
+    client_problems,
+    consumer_properties,
+    producer_properties,
+)
+from stream_infer.kafka.sink import KafkaSink, Route
+from stream_infer.kafka.source import KafkaSource
+from stream_infer.pipeline import Pipeline, Settings
+from stream_infer.ports import Encoder, Instrument, Runtime, Sink
+from stream_infer.scoring import Scorer, open_model
+from stream_infer.work import Work
+
+Watch = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded, proven and warm model."""
+
+    bundle: ModelBundle
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a running service holds and has to close."""
+
+    scorer: Scorer
+    pipeline: Pipeline
+
+
+def load_model(config: Config) -> Model:
+    """Open the bundle, check it, and warm it up at the batch sizes in use.
+
+    Raises:
+        ModelLoadError: with the reason.
+    """
+    bundle = ModelBundle.load(config.model.bundle)
+    return Model(bundle, open_model(bundle, warm_up_sizes=(1, config.batching.max_batch_size)))
+
+
+def admin(config: Config, clock: Clock, timeout_s: float = 10.0) -> KafkaAdmin:
+    """The administrative client.
+
+    Raises:
+        ConfigError: properties of ``kafka.client`` that cannot work, all at once.
+    """
+    problems = client_problems(config.kafka.client)
+    if problems:
+        raise ConfigError(problems)
+    properties = admin_properties(config.kafka.bootstrap_servers, config.kafka.client, client_id=config.name)
+    return KafkaAdmin(properties, clock, timeout_s)
+
+
+def all_topics(config: Config) -> list[str]:
+    """Every topic that the config names, inputs first."""
+    return [*config.source.topics, *config.output_topics, config.dead_letter.topic]
+
+
+def assemble(
+    config: Config,
+    options: RunOptions,
+    *,
+    model: Model,
+    encoder: Encoder,
+    admin: KafkaAdmin,
+    clock: Clock,
+    instrument: Instrument,
+    watch: Watch = nullcontext,
+) -> Parts:
+    """Build the line. Nothing is started."""
+    scorer = Scorer(
+        model.bundle, codecs.decoder(config, model.bundle), model.runtime, threshold=config.decision.threshold
+    )
+    shed_after_ms = config.flow.max_age_ms if config.flow.when_full == "shed" else None
+    pipeline = Pipeline(
+        _source(config, options, admin, clock),
+        DrySink() if options.dry_run else _sink(config, admin, clock),
+        Work(scorer, encoder, clock, shed_after_ms, watch),
+        executor(config.scoring.workers),
+        settings(config, options),
+        clock,
+        instrument,
+    )
+    return Parts(scorer, pipeline)
+
+
+def settings(config: Config, options: RunOptions) -> Settings:
+    """The pipeline's numbers."""
+    return Settings(
+        max_batch_size=config.batching.max_batch_size,
+        max_batch_bytes=config.batching.max_batch_bytes,
+        linger_s=config.batching.linger_ms / 1000,
+        max_in_flight=config.scoring.in_flight_limit,
+        flow=FlowLimits(
+            max_records=config.flow.max_buffered_records,
+            max_bytes=config.flow.max_buffered_bytes,
+            low_ratio=config.flow.low_watermark_ratio,
+            pause_after_s=config.flow.pause_after_ms / 1000,
+        ),
+        commit_interval_s=config.delivery.commit_interval_ms / 1000,
+        publish_timeout_s=config.timeouts.publish_seconds,
+        commit_timeout_s=config.timeouts.commit_seconds,
+        drain_timeout_s=options.drain_timeout_seconds or config.timeouts.drain_seconds,
+        commits=not options.dry_run,
+        max_records=options.max_events,
+        until_caught_up=options.until_caught_up,
+    )
+
+
+def _source(config: Config, options: RunOptions, admin: KafkaAdmin, clock: Clock) -> KafkaSource:
+    group_id = config.source.group_id
+    if options.dry_run:
+        # In the service's own group a dry run would take partitions away from the running replicas.
+        group_id = f"{group_id}-dry-run-{uuid.uuid4().hex[:8]}"
+    properties = consumer_properties(
+        config.kafka.bootstrap_servers, config.kafka.client, client_id=config.name, group_id=group_id
+    )
+    return KafkaSource(
+        properties,
+        admin,
+        topics=config.source.topics,
+        start=config.source.start,
+        on_data_loss=config.source.on_data_loss,
+        clock=clock,
+    )
+
+
+def _sink(config: Config, admin: KafkaAdmin, clock: Clock) -> Sink:
+    properties = producer_properties(
+        config.kafka.bootstrap_servers,
+        config.kafka.client,
+        client_id=config.name,
+        publish_timeout_s=config.timeouts.publish_seconds,
+    )
+    return KafkaSink(
+        properties,
+        admin,
+        topic=config.sink.topic,
+        routes=[Route(route.when, route.topic) for route in config.sink.routes],
+        dead_letter_topic=config.dead_letter.topic,
+        partition=config.sink.partition,
+        max_unacknowledged=config.flow.max_unacknowledged,
+        group_id=config.source.group_id,
+        clock=clock,
+    )

@@ -1,0 +1,98 @@
+"""Which codec a config means: decoder and encoder, and where their schemas come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stream_infer.bundle import ModelBundle
+from stream_infer.codecs import (
+    AvroDecoder,
+    AvroEncoder,
+    FileSchemaSource,
+    FixedSchema,
+    FramedSchemas,
+    JsonDecoder,
+    JsonEncoder,
+    OutputSchema,
+    output_schema,
+)
+from stream_infer.config.model import AvroSourceCodec, Config, JsonSinkCodec, JsonSourceCodec
+from stream_infer.errors import ConfigError, ConfigProblem
+from stream_infer.kafka.registry import ConfluentSchemaSource
+from stream_infer.ports import Decoder, Encoder, SchemaSource
+
+
+def registry(config: Config, *, auto_register: bool | None = None) -> ConfluentSchemaSource:
+    """The schema registry of the config. ``auto_register`` overrides the config's.
+
+    Raises:
+        ConfigError: ``[schema_registry]`` is missing or its client properties are wrong.
+    """
+    section = config.schema_registry
+    if section is None:
+        raise ConfigError([ConfigProblem("schema_registry", "is missing", 'a codec says schema = "registry"')])
+    register = section.auto_register if auto_register is None else auto_register
+    client: Mapping[str, Any] = section.client
+    return ConfluentSchemaSource(section.url, client, register, config.timeouts.registry_seconds)
+
+
+def decoder(config: Config, bundle: ModelBundle) -> Decoder:
+    """Reads events of ``source.codec`` into what the bundle's model and ``sink.fields`` need.
+
+    Raises:
+        ConfigError: a schema file is wrong, or a field of the projection does not exist.
+    """
+    projection = bundle.projection(config.sink.fields)
+    codec = config.source.codec
+    limit = config.source.max_event_bytes
+    if isinstance(codec, JsonSourceCodec):
+        return JsonDecoder(projection, max_event_bytes=limit)
+    return AvroDecoder(projection, _writer_schemas(config, codec), max_event_bytes=limit)
+
+
+def scored_event(config: Config, bundle: ModelBundle) -> OutputSchema:
+    """The output schema: the fixed part and ``sink.fields``."""
+    multi_class = len(bundle.manifest.classes) > 2
+    return output_schema(bundle.input_schema, config.sink.fields, multi_class)
+
+
+def encoder(config: Config, bundle: ModelBundle, *, auto_register: bool | None = None) -> Encoder:
+    """Writes scored events for ``sink.codec``; asks for the output schema's id where events are framed.
+
+    Raises:
+        RegistryUnavailable: no answer for now.
+        FatalError: the schema is not registered and must not be, or is incompatible.
+    """
+    output = scored_event(config, bundle)
+    codec = config.sink.codec
+    if isinstance(codec, JsonSinkCodec):
+        return JsonEncoder(output)
+    if not codec.framed:
+        return AvroEncoder(output)
+    source: SchemaSource
+    if codec.schema_directory is not None:
+        source = FileSchemaSource(codec.schema_directory)
+    else:
+        source = registry(config, auto_register=auto_register)
+    schema_id = source.register(f"{config.sink.topic}-value", output.text)
+    return AvroEncoder(output, b"\x00" + schema_id.to_bytes(4, "big"))
+
+
+def _writer_schemas(config: Config, codec: AvroSourceCodec) -> FixedSchema | FramedSchemas:
+    if codec.uses_registry:
+        return FramedSchemas(registry(config))
+    if codec.schema_directory is not None:
+        return FramedSchemas(FileSchemaSource(codec.schema_directory))
+    path = codec.schema_file
+    assert path is not None, "a codec has a registry, a directory or a file"
+    return FixedSchema(_read(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = ConfigProblem("source.codec.schema", f"{path} cannot be read: {error}", "name an Avro schema file")
+        raise ConfigError([problem]) from error

@@ -1,0 +1,251 @@
+"""An ONNX model becomes a bundle.
+
+Rule: what is written has been proven in memory first, by the same code that opens a bundle to serve it; a refusal names
+what is in the way and the next best route, and leaves no file behind. The same arguments give the same bytes
+(``SOURCE_DATE_EPOCH`` sets ``provenance.created``, which is left out without it).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from stream_infer import __version__
+from stream_infer.bundle import Envelope, GoldenAnswers, GoldenEvents, ModelBundle, write_bundle
+from stream_infer.bundle.golden import encode_answers, encode_envelopes, encode_events
+from stream_infer.bundle.manifest import (
+    FORMAT_VERSION,
+    GOLDEN_EXPECTED_FILE,
+    GOLDEN_INPUT_FILE,
+    GOLDEN_RECORDS_FILE,
+    INPUT_SCHEMA_FILE,
+    MODEL_FILE,
+    PROFILE_FILE,
+    ClassLabel,
+    Decision,
+    GoldenInfo,
+    InputSpec,
+    Manifest,
+    ModelInfo,
+    OnnxInfo,
+    Provenance,
+    manifest_problems,
+)
+from stream_infer.errors import ExportRefused, ModelLoadError
+from stream_infer.export.graph import Graph, min_onnxruntime
+from stream_infer.export.profile import make_profile
+from stream_infer.export.study import Study, decode_events, study_model
+from stream_infer.export.vectors import choose_events
+from stream_infer.scoring.inference import Inference
+from stream_infer.scoring.onnx_runtime import OnnxRuntime
+from stream_infer.scoring.verify import open_model
+from stream_infer.types import Decoded, Float32Array, ScoredColumns, Status
+
+_MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+_BUNDLE_NAME = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+?)(\.bundle)?\.jar$")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written, and what the sample says of it.
+
+    ``rejected`` counts sample events by reject reason; ``score_quantiles`` are those of `profile.json` at 0, 0.5 and 1.
+    """
+
+    path: Path
+    name: str
+    version: str
+    digest: str
+    size_bytes: int
+    sample_events: int
+    scored_events: int
+    rejected: Mapping[str, int]
+    flagged_events: int
+    score_quantiles: tuple[float, float, float]
+    golden_events: int
+    min_onnxruntime: str
+
+
+def export_onnx(
+    model_path: str | Path,
+    features_path: str | Path,
+    events_path: str | Path,
+    to: str | Path,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    threshold: float = 0.5,
+    score: str | None = None,
+    classes: Sequence[ClassLabel] | None = None,
+    description: str = "",
+    license: str = "",
+    golden_rows: int = 256,
+) -> ExportReport:
+    """Write a bundle of an ONNX model, a feature list and a sample of real events.
+
+    Args:
+        model_path: the ONNX file; its batch dimension should be free.
+        features_path: the feature list, TOML (`stream_infer.export.features`).
+        events_path: real events: ``.avro``, ``.jsonl`` or ``.parquet``; at most 20,000 are read.
+        to: the bundle: a zip if it ends in ``.jar`` (replaced), else a new directory.
+        name: of the model; by default from the destination (``fraud-7.bundle.jar`` is fraud, version 7).
+        version: of the model, likewise.
+        threshold: an event is flagged from this score on.
+        score: the output that holds the score, ``OUTPUT`` or ``OUTPUT:COLUMN``; needed where several are possible.
+        classes: labels of the output's columns; by default what the graph says, else 0, 1, ...
+        description: a sentence for people.
+        license: of the model, an SPDX identifier.
+        golden_rows: events that go into the bundle as its proof, at most.
+
+    Raises:
+        ExportRefused: the model, list and events don't fit together, or the model does not pass its own proof.
+        UsageError: the destination cannot be written.
+    """
+    destination = Path(to)
+    info = _model_info(destination, name, version, description, license)
+    study = study_model(Path(model_path), Path(features_path), Path(events_path), score, classes)
+    model = study.graph.stamped(**_stamp(info, study.inputs))
+    manifest = _manifest(study, info, threshold)
+    runtime = OnnxRuntime(model, study.inputs, study.output)
+    inference = Inference(ModelBundle.assemble(manifest, {}, str(to)), runtime)
+    scored = inference(study.decoded)
+    profile = make_profile(study.inputs, *_accepted(study.decoded, scored))
+    golden = choose_events(study.sample, study.inputs, study.graph.split_thresholds(), golden_rows)
+    answers = inference(decode_events(study.projection, golden))
+    manifest = msgspec.structs.replace(manifest, golden=GoldenInfo(rows=len(golden), onnxruntime=ort.__version__))
+    files = _files(model, study.sample.schema, golden, answers, profile)
+    _prove(ModelBundle.assemble(manifest, files, str(to)))
+    digest = write_bundle(destination, manifest, files)
+    return _report(destination, manifest, digest, scored)
+
+
+def _manifest(study: Study, info: ModelInfo, threshold: float) -> Manifest:
+    """Everything that is known before the golden events are chosen and the files are made."""
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        model=info,
+        onnx=_onnx_info(study.graph),
+        inputs=study.inputs,
+        outputs=(study.output,),
+        score=study.score,
+        classes=study.classes,
+        decision=Decision(threshold),
+        golden=GoldenInfo(rows=1, onnxruntime=ort.__version__),
+        provenance=_provenance(study.graph),
+        files={},
+    )
+
+
+def _model_info(
+    destination: Path, name: str | None, version: str | None, description: str, license_id: str
+) -> ModelInfo:
+    match = _BUNDLE_NAME.match(destination.name)
+    found = name or (match["name"] if match else None)
+    if not found or not _MODEL_NAME.match(found):
+        raise ExportRefused(
+            f"{found or destination.name!r} does not name a model; pass --name (letters, digits, '.', '_', '-'), or "
+            "call the bundle NAME-VERSION.bundle.jar"
+        )
+    return ModelInfo(found, version or (match["version"] if match else "1"), description, license_id)
+
+
+def _stamp(info: ModelInfo, inputs: Sequence[InputSpec]) -> dict[str, str]:
+    features = hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()
+    return {
+        "stream_infer.name": info.name,
+        "stream_infer.version": info.version,
+        "stream_infer.features_sha256": features,
+    }
+
+
+def _onnx_info(graph: Graph) -> OnnxInfo:
+    facts = graph.facts
+    return OnnxInfo(MODEL_FILE, dict(sorted(facts.opset.items())), facts.ir, min_onnxruntime(facts), facts.op_names)
+
+
+def _provenance(graph: Graph) -> Provenance:
+    packages = {"onnxruntime": ort.__version__, "stream_infer": __version__}
+    if graph.proto.producer_name:
+        packages[graph.proto.producer_name] = graph.proto.producer_version
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch.isdecimal():
+        return Provenance(dict(sorted(packages.items())))
+    created = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC).isoformat()
+    return Provenance(dict(sorted(packages.items())), created=created)
+
+
+def _accepted(decoded: Decoded, scored: ScoredColumns) -> tuple[dict[str, npt.NDArray[Any]], Float32Array]:
+    """The cells and scores of the events that were scored.
+
+    Raises:
+        ExportRefused: there is none.
+    """
+    rows = scored.status == Status.OK
+    if not rows.any():
+        detail = next(iter(scored.details.values()), "")
+        raise ExportRefused(f"the model scores no event of the sample: {detail}")
+    return {name: array[rows] for name, array in decoded.inputs.items()}, scored.score[rows]
+
+
+def _files(
+    model: bytes, schema: Mapping[str, Any], golden: GoldenEvents, scored: ScoredColumns, profile: Mapping[str, Any]
+) -> dict[str, bytes]:
+    reasons = tuple(None if status == Status.OK else Status(status).reason for status in scored.status.tolist())
+    answers = GoldenAnswers(scored.score, scored.flagged, reasons, scored.probabilities)
+    files = {
+        MODEL_FILE: model,
+        INPUT_SCHEMA_FILE: _json(schema),
+        GOLDEN_INPUT_FILE: encode_events(golden),
+        GOLDEN_EXPECTED_FILE: encode_answers(answers),
+        PROFILE_FILE: _json(profile),
+    }
+    if any(envelope != Envelope() for envelope in golden.envelopes):
+        files[GOLDEN_RECORDS_FILE] = encode_envelopes(golden.envelopes)
+    return files
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=2, allow_nan=False).encode() + b"\n"
+
+
+def _prove(bundle: ModelBundle) -> None:
+    problems = list(manifest_problems(bundle.manifest))
+    if problems:
+        raise ExportRefused(f"the model cannot be exported: {'; '.join(problems)}")
+    try:
+        open_model(bundle).close()
+    except ModelLoadError as error:
+        raise ExportRefused(f"the model does not pass its own proof: {error}") from error
+
+
+def _report(path: Path, manifest: Manifest, digest: str, scored: ScoredColumns) -> ExportReport:
+    ok = scored.status == Status.OK
+    rejected = Counter(Status(status).reason for status in scored.status[~ok].tolist())
+    low, middle, high = np.quantile(scored.score[ok], (0, 0.5, 1)).tolist()
+    return ExportReport(
+        path=path,
+        name=manifest.model.name,
+        version=manifest.model.version,
+        digest=digest,
+        size_bytes=sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size,
+        sample_events=len(scored),
+        scored_events=int(ok.sum()),
+        rejected=dict(rejected),
+        flagged_events=int(scored.flagged.sum()),
+        score_quantiles=(low, middle, high),
+        golden_events=manifest.golden.rows,
+        min_onnxruntime=manifest.onnx.min_onnxruntime,
+    )

@@ -1,0 +1,96 @@
+"""Understanding a model before it is exported: what each input is fed, and what the score is.
+
+Rule: everything is checked against the sample of events, decoded as serving will decode it; a model that fails on real
+events is found here, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stream_infer.bundle import GoldenEvents
+from stream_infer.bundle.manifest import ClassLabel, InputSpec, OutputSpec, ScoreRef
+from stream_infer.errors import ExportRefused, ModelLoadError
+from stream_infer.export.features import read_features
+from stream_infer.export.fields import SchemaFields, path_problems
+from stream_infer.export.graph import Graph, load_graph
+from stream_infer.export.sample import Sample, read_sample
+from stream_infer.export.tensors import choose_output, describe_output, match_inputs
+from stream_infer.scoring.verify import decode_golden
+from stream_infer.types import Decoded, Projection, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A model, a feature list and a sample of events that fit together; ``decoded`` is the whole sample."""
+
+    graph: Graph
+    sample: Sample
+    inputs: tuple[InputSpec, ...]
+    projection: Projection
+    decoded: Decoded
+    output: OutputSpec
+    score: ScoreRef
+    classes: tuple[ClassLabel, ...]
+
+
+def study_model(
+    model_path: Path, features_path: Path, events_path: Path, score: str | None, classes: Sequence[ClassLabel] | None
+) -> Study:
+    """Read the three files and match them; the arguments are those of `export_onnx`.
+
+    Raises:
+        ExportRefused: a file cannot be read, or they don't fit together.
+    """
+    graph, sample = load_graph(model_path), read_sample(events_path)
+    inputs = match_inputs(graph, read_features(features_path))
+    if problems := list(path_problems(SchemaFields(sample.schema), inputs, str(events_path))):
+        raise ExportRefused(f"{features_path} does not fit the events: {'; '.join(problems)}")
+    projection = Projection(tuple(spec.to_input() for spec in inputs), (), sample.schema)
+    decoded = decode_events(projection, GoldenEvents(sample.schema, sample.values, sample.envelopes))
+    output, score_ref = _ask_output(graph, inputs, decoded, score)
+    labels = _class_labels(graph, output, classes)
+    return Study(graph, sample, inputs, projection, decoded, output, score_ref, labels)
+
+
+def decode_events(projection: Projection, events: GoldenEvents) -> Decoded:
+    """Decode as serving does.
+
+    Raises:
+        ExportRefused: not one event gets through, which is never what the feature list's author means.
+    """
+    try:
+        decoded = decode_golden(projection, events)
+    except ModelLoadError as error:
+        raise ExportRefused(f"the events cannot be decoded with this feature list: {error}") from error
+    if not (decoded.status == Status.OK).any():
+        reason, detail = Status(int(decoded.status[0])).reason, decoded.details.get(0, "")
+        raise ExportRefused(f"every event of the sample is rejected; the first one as {reason}: {detail}")
+    return decoded
+
+
+def _ask_output(
+    graph: Graph, inputs: Sequence[InputSpec], decoded: Decoded, score: str | None
+) -> tuple[OutputSpec, ScoreRef]:
+    """What the score's output looks like, by running the graph on a few events of the sample."""
+    name, column = choose_output(graph, score)
+    rows = np.resize(np.flatnonzero(decoded.status == Status.OK), graph.fixed_rows or 2)
+    feed = {spec.name: decoded.inputs[spec.name][rows].reshape(spec.shape) for spec in inputs}
+    return describe_output(name, column, graph.ask(name, feed), len(rows), graph.class_labels())
+
+
+def _class_labels(graph: Graph, output: OutputSpec, classes: Sequence[ClassLabel] | None) -> tuple[ClassLabel, ...]:
+    """What the output's columns are called: as the caller says, else as the graph does, else by number."""
+    columns = output.columns or 1
+    if classes is not None:
+        if len(classes) != columns:
+            raise ExportRefused(f"{len(classes)} classes are named, but output {output.name!r} has {columns} column(s)")
+        return tuple(classes)
+    if columns == 1:
+        return ()
+    labels = graph.class_labels()
+    return labels if len(labels) == columns else tuple(range(columns))

@@ -1,0 +1,439 @@
+"""A Kafka consumer group as a `stream_infer.ports.Source`.
+
+Rule: one thread owns the consumer, and the client decides nothing: where to start, what to commit and when to
+go back is said here, explicitly, for each partition.
+
+Theory of operation. The client calls back (rebalances, commit results) only from inside its own ``poll`` and
+``consume``, so each call to those may bring a message nobody asked for, or take partitions away. Therefore
+
+1. every message goes through one buffer, ``_carried``: whatever a call brought that the caller had no room for
+   waits there, and a revoked partition is taken out of it inside the callback, before its next owner starts;
+2. a generation is given to a partition when it is assigned and when it is rewound, never in between;
+3. a commit is confirmed by its offsets, so that a late answer to an earlier one is not taken for it.
+
+The bug that 1 prevents: a message polled before a rebalance and handed out after it would carry the new
+generation of its partition, and be scored twice in one life.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream_infer.clock import Clock, Deadline
+from stream_infer.errors import CommitFailed, RetriableError, SourceUnavailable, StreamInferError
+from stream_infer.kafka.assignment import LogBounds, OnDataLoss, OwnedPartition, Start, StartPolicy
+from stream_infer.kafka.client_log import client_logger
+from stream_infer.kafka.commits import CommitUnderWay
+from stream_infer.kafka.errors import OFFSET_GONE, from_exception, is_transient, place, to_error
+from stream_infer.kafka.properties import Properties
+from stream_infer.kafka.records import SplitTable, to_records
+from stream_infer.kafka.watch import ConnectionWatch
+from stream_infer.ports import SourceListener
+from stream_infer.types import Records, Split
+
+_LOGGER = logging.getLogger("stream_infer.kafka")
+
+_MAX_CARRIED = 1000
+"""Messages kept from polls that wanted none. Five polls a second reach it in minutes; then fetching pauses."""
+_LOOKUP_TIMEOUT_S = 10.0
+"""Bounds the look-up of committed offsets inside a rebalance; far below ``max.poll.interval.ms``."""
+_PROBE_TIMEOUT_S = 0.5
+"""How long a poll asks for a sign of life while all brokers are down."""
+_SERVE_S = 0.05
+"""Slice in which a synchronous commit waits for its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaPosition:
+    """Where reading stands on one partition; -1 where unknown."""
+
+    next_offset: int
+    end_offset: int
+
+
+class KafkaSource:
+    """Reads topics as a member of a consumer group.
+
+    Args:
+        properties: of `consumer_properties`.
+        bounds: asked for the ends of the log (a `KafkaAdmin`).
+        topics: what to subscribe to.
+        start: where a partition without a committed offset starts.
+        on_data_loss: what to do where a committed offset is gone.
+        clock: gives ``received_ms`` and bounds waits.
+    """
+
+    def __init__(
+        self,
+        properties: Properties,
+        bounds: LogBounds,
+        *,
+        topics: Sequence[str],
+        start: Start,
+        on_data_loss: OnDataLoss,
+        clock: Clock,
+    ) -> None:
+        self._properties = properties
+        self._topics = list(topics)
+        self._clock = clock
+        self._policy = StartPolicy(start, on_data_loss, bounds, _LOOKUP_TIMEOUT_S)
+        self._watch = ConnectionWatch(str(properties["bootstrap.servers"]))
+        self._incremental = _is_incremental(properties)
+        self._owned: dict[tuple[str, int], OwnedPartition] = {}
+        self._table = SplitTable.of(())
+        self._unplaced: list[TopicPartition] = []
+        self._carried: list[Message] = []
+        self._generation = 0
+        self._gaps: set[tuple[str, int]] = set()
+        self._commit = CommitUnderWay()
+        self._failure: StreamInferError | None = None
+        self._paused_by_caller = self._paused_by_carry = False
+        self._closing = False
+
+    # ------------------------------------------------------------------ life
+
+    def start(self, listener: SourceListener) -> None:
+        """Join the group.
+
+        Raises:
+            FatalError: the client refuses its properties.
+        """
+        self._listener = listener
+        settings: dict[str, Any] = {
+            **self._properties,
+            "error_cb": self._watch,
+            "on_commit": self._commit.answered,
+            "logger": client_logger(),
+        }
+        try:
+            self._consumer = Consumer(settings)
+            self._consumer.subscribe(
+                self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+        except KafkaException as error:
+            raise from_exception(error, "joining the group") from error
+
+    def close(self) -> None:
+        """Leave the group, without committing anything."""
+        # The client revokes everything from inside close; polling there, as a commit would, never returns.
+        self._closing = True
+        self._consumer.close()
+
+    # ------------------------------------------------------------------ read
+
+    def poll(self, max_records: int, timeout_s: float) -> Records | None:
+        """At most ``max_records`` records; see `stream_infer.ports.Source`.
+
+        Raises:
+            SourceUnavailable: all brokers are down, or a fetch fails for now.
+            FatalError: DataLoss, NotAuthorized, TopicMissing, Fenced.
+        """
+        self._place_rest()
+        self._bridge_gaps()
+        self._fill(max_records, timeout_s)
+        self._raise_failure()
+        messages, self._carried = self._carried[:max_records], self._carried[max_records:]
+        self._bound_carried()
+        if not messages:
+            self._check_connection()
+            return None
+        return to_records(messages, self._table, self._clock.wall_ms())
+
+    def pause(self) -> None:
+        """Stop fetching; membership stays. What was fetched ahead is fetched again after `resume`."""
+        self._paused_by_caller = True
+        self._apply_pause()
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._paused_by_caller = False
+        self._apply_pause()
+
+    def rewind(self, offsets: Mapping[Split, int]) -> Mapping[Split, Split]:
+        """Go back to ``offsets`` under new generations; splits no longer owned are left out of the answer."""
+        renamed = {}
+        targets = []
+        generation = self._next_generation()
+        for split, offset in offsets.items():
+            partition = self._owned.get((split.source, split.partition))
+            if partition is None or partition.split != split:
+                continue
+            partition.split = split._replace(generation=generation)
+            partition.start_offset = offset
+            partition.was_committed = True
+            renamed[split] = partition.split
+            targets.append(partition.at(offset))
+        self._drop_carried((target.topic, target.partition) for target in targets)
+        self._reindex()
+        self._move(targets)
+        return renamed
+
+    def caught_up(self) -> bool:
+        """True when every owned split has been read to the end that stood there when it was assigned."""
+        if self._carried or self._unplaced or not self._owned:
+            return False
+        return all(offset >= partition.end_at_start for partition, offset in self._next_offsets())
+
+    def positions(self) -> Mapping[Split, KafkaPosition]:
+        """What is cheaply known of each owned split, without asking the broker."""
+        return {
+            partition.split: KafkaPosition(offset, self._cached_end(partition))
+            for partition, offset in self._next_offsets()
+        }
+
+    # ------------------------------------------------------------------ commit
+
+    def begin_commit(self, offsets: Mapping[Split, int]) -> None:
+        """Start committing next offsets. One that is still under way is no longer waited for.
+
+        Raises:
+            CommitFailed: it could not be sent.
+            FatalError: it is refused for good.
+        """
+        partitions = [TopicPartition(split.source, split.partition, offset) for split, offset in offsets.items()]
+        self._commit.begin(self._consumer, partitions)
+
+    def commit_done(self) -> bool:
+        """True when the commit under way has been acknowledged. Serves callbacks; does not wait.
+
+        Raises:
+            CommitFailed: it was refused for now.
+            FatalError: it was refused for good.
+        """
+        if self._commit.waiting:
+            self._serve(0.0)
+        return self._commit.done()
+
+    def commit_now(self, offsets: Mapping[Split, int], deadline: Deadline) -> None:
+        """Commit and wait. Also called from inside a revoke, where the client may be polled again.
+
+        Raises:
+            CommitFailed: not acknowledged by ``deadline``.
+            FatalError: it is refused for good.
+        """
+        if not offsets:
+            return
+        self.begin_commit(offsets)
+        while not self._commit.done():
+            if deadline.passed(self._clock.monotonic()):
+                self._commit.forget()
+                raise CommitFailed(f"committing offsets: no answer in time from {self._watch.address}")
+            self._serve(min(_SERVE_S, deadline.remaining(self._clock.monotonic())))
+
+    # ------------------------------------------------------------------ messages
+
+    def _fill(self, max_records: int, timeout_s: float) -> None:
+        """Bring ``_carried`` to ``max_records`` messages, waiting for the first only."""
+        if not self._carried:
+            self._serve(timeout_s)
+        elif max_records == 0:
+            self._serve(0.0)
+        missing = max_records - len(self._carried)
+        if missing > 0 and self._carried:
+            # consume() waits its whole timeout for the last message, so it gets none.
+            self._take(self._consumer.consume(missing, 0))
+
+    def _serve(self, wait_s: float) -> None:
+        """Let the client call back; a message that comes along is carried."""
+        message = self._consumer.poll(wait_s)
+        if message is not None:
+            self._take([message])
+        self._bound_carried()
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        good = [message for message in messages if message.error() is None and self._table.holds(message)]
+        if len(good) < len(messages):
+            for message in messages:
+                if (error := message.error()) is not None:
+                    self._note(error, message)
+        if good:
+            self._watch.answered()
+            self._carried += good
+
+    def _note(self, error: KafkaError, message: Message) -> None:
+        """An error in the place of a message."""
+        where = (message.topic() or "", message.partition() or 0)
+        if error.code() in OFFSET_GONE:
+            if where in self._owned:
+                self._gaps.add(where)
+        elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            # The client gives everything up and joins again by itself: on_lost and on_assign follow.
+            _LOGGER.warning("the group was left: max.poll.interval.ms passed without a poll")
+        else:
+            self._keep_failure(to_error(error, "reading", where=place(*where) if where[0] else ""))
+
+    def _keep_failure(self, error: StreamInferError) -> None:
+        """Remember what to raise once the client's call is over; what is final outweighs what may pass."""
+        if self._failure is None or isinstance(self._failure, RetriableError):
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _bridge_gaps(self) -> None:
+        for where in list(self._gaps):
+            partition = self._owned[where]
+            (_, wanted), *_ = self._next_offsets([partition])
+            partition.start_offset = self._policy.after_gap(partition, wanted)
+            self._move([partition.at(partition.start_offset)])
+            self._gaps.discard(where)
+
+    def _check_connection(self) -> None:
+        """Called when nothing came. While all brokers are down, ask for a sign of life."""
+        refusal = self._watch.refusal()
+        if refusal is not None:
+            raise refusal
+        if not self._watch.down:
+            return
+        try:
+            self._consumer.list_topics(self._topics[0], timeout=_PROBE_TIMEOUT_S)
+        except KafkaException as error:
+            raise SourceUnavailable(self._watch.reason()) from error
+        self._watch.answered()
+
+    def _drop_carried(self, places: Iterable[tuple[str, int]]) -> None:
+        gone = set(places)
+        self._carried = [m for m in self._carried if (m.topic(), m.partition()) not in gone]
+
+    def _bound_carried(self) -> None:
+        """Stop fetching when too much is carried, and go on when all of it was handed out."""
+        if len(self._carried) >= _MAX_CARRIED and not self._paused_by_carry:
+            self._paused_by_carry = True
+            self._apply_pause()
+        elif not self._carried and self._paused_by_carry:
+            self._paused_by_carry = False
+            self._apply_pause()
+
+    # ------------------------------------------------------------------ partitions
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._watch.answered()
+        try:
+            placed = self._policy.place(consumer, partitions, self._next_generation())
+        except RetriableError as error:
+            # Accept the assignment, or the group would wait for us; read when a later poll has found out where.
+            self._assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
+            consumer.pause(partitions)
+            self._unplaced += partitions
+            self._keep_failure(error)
+        else:
+            self._assign([partition.at(partition.start_offset) for partition in placed])
+            self._adopt(placed)
+
+    def _place_rest(self) -> None:
+        """Find the start of partitions that could not be placed when they were assigned."""
+        if self._unplaced:
+            placed = self._policy.place(self._consumer, self._unplaced, self._next_generation())
+            self._unplaced = []
+            self._adopt(placed)
+            self._move([partition.at(partition.start_offset) for partition in placed])
+
+    def _adopt(self, placed: Sequence[OwnedPartition]) -> None:
+        if not placed:
+            return
+        for partition in placed:
+            self._owned[partition.split.source, partition.split.partition] = partition
+        self._reindex()
+        # A partition that was paused when it left comes back paused.
+        self._paused_by_caller = self._paused_by_carry = False
+        self._apply_pause()
+        self._listener.splits_assigned([partition.split for partition in placed])
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._closing:
+            return
+        self._listener.splits_revoked(self._splits_of(partitions))
+        self._disown(partitions)
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._closing:
+            return
+        self._listener.splits_lost(self._splits_of(partitions))
+        self._disown(partitions)
+
+    def _splits_of(self, partitions: Sequence[TopicPartition]) -> list[Split]:
+        places = [(partition.topic, partition.partition) for partition in partitions]
+        return [self._owned[where].split for where in places if where in self._owned]
+
+    def _disown(self, partitions: Sequence[TopicPartition]) -> None:
+        gone = {(partition.topic, partition.partition) for partition in partitions}
+        for where in gone:
+            self._owned.pop(where, None)
+        self._gaps -= gone
+        self._unplaced = [p for p in self._unplaced if (p.topic, p.partition) not in gone]
+        self._drop_carried(gone)
+        self._reindex()
+
+    def _next_generation(self) -> int:
+        self._generation += 1
+        return self._generation
+
+    def _reindex(self) -> None:
+        self._table = SplitTable.of(partition.split for partition in self._owned.values())
+
+    def _apply_pause(self) -> None:
+        every = [partition.at(OFFSET_INVALID) for partition in self._owned.values()]
+        if self._paused_by_caller or self._paused_by_carry:
+            self._consumer.pause(every)
+        else:
+            self._consumer.resume(every)
+
+    def _assign(self, partitions: list[TopicPartition]) -> None:
+        if self._incremental:
+            self._consumer.incremental_assign(partitions)
+        else:
+            self._consumer.assign(partitions)
+
+    def _move(self, targets: Sequence[TopicPartition]) -> None:
+        """Read on from ``targets``. A partition that is not being fetched cannot seek: it is assigned anew."""
+        stuck = []
+        for target in targets:
+            try:
+                self._consumer.seek(target)
+            except KafkaException as error:
+                if not is_transient(error.args[0]):
+                    raise from_exception(error, "rewinding", where=place(target.topic, target.partition)) from error
+                stuck.append(target)
+        if not stuck:
+            return
+        if self._incremental:
+            self._consumer.incremental_unassign(stuck)
+            self._consumer.incremental_assign(stuck)
+        else:
+            moved = {(target.topic, target.partition) for target in targets}
+            others = [
+                partition.at(offset)
+                for partition, offset in self._next_offsets()
+                if (partition.split.source, partition.split.partition) not in moved
+            ]
+            self._consumer.assign([*others, *targets])
+
+    def _next_offsets(self, partitions: Iterable[OwnedPartition] | None = None) -> list[tuple[OwnedPartition, int]]:
+        """Next offset that the client will give, of these or of all owned partitions."""
+        chosen = list(self._owned.values() if partitions is None else partitions)
+        positions = self._consumer.position([partition.at(OFFSET_INVALID) for partition in chosen])
+        # After an assign or a seek the client knows no position until a message came.
+        return [
+            (partition, position.offset if position.offset >= 0 else partition.start_offset)
+            for partition, position in zip(chosen, positions, strict=True)
+        ]
+
+    def _cached_end(self, partition: OwnedPartition) -> int:
+        _, end = self._consumer.get_watermark_offsets(partition.at(OFFSET_INVALID), cached=True)
+        return max(end, partition.end_at_start)
+
+
+def _is_incremental(properties: Properties) -> bool:
+    """True where partitions are assigned one by one instead of all at once."""
+    strategies = str(properties.get("partition.assignment.strategy", ""))
+    return properties.get("group.protocol") == "consumer" or "cooperative" in strategies
+
+
+__all__ = ["KafkaPosition", "KafkaSource"]

@@ -1,0 +1,129 @@
+"""Each case: overrides of a valid config, and the whole of what lint then finds."""
+
+from pathlib import Path
+
+import pytest
+
+from stream_infer.config.load import read_config
+from stream_infer.errors import ConfigError
+
+REGISTRY = ['source.codec={type="avro", schema="registry"}', "schema_registry.url=http://localhost:8081"]
+ROUTES = 'sink.routes=[{when="flagged", topic="%s"}, {when="not_flagged", topic="%s"}]'
+
+
+def found(path: Path, *overrides: str) -> list[str]:
+    try:
+        loaded = read_config(path, overrides, {})
+    except ConfigError as error:
+        return [f"error: {problem}" for problem in error.problems]
+    return [f"warning: {problem}" for problem in loaded.warnings]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ['source.codec={type="avro", schema="registry"}'],
+            'schema_registry: is required: source.codec.schema is "registry"',
+        ),
+        (
+            ['sink.codec={type="avro", schema="registry"}'],
+            'schema_registry: is required: sink.codec.schema is "registry"',
+        ),
+        (["flow.when_full=shed"], 'flow.max_age_ms: is required with when_full = "shed"'),
+        (["flow.max_age_ms=1000"], 'flow.max_age_ms: has no effect with when_full = "block"'),
+        (["flow.when_full=shed", "flow.max_age_ms=5"], "flow.max_age_ms: is not above batching.linger_ms"),
+        (["sink.topic=payments"], "sink.topic: payments is also read"),
+        ([ROUTES % ("payments", "b")], "sink.routes[0].topic: payments is also read"),
+        ([ROUTES % ("a", "payments.scored")], "sink.routes[1].topic: payments.scored would get the same event twice"),
+        ([ROUTES % ("a", "a")], "sink.routes[1].topic: a would get the same event twice"),
+        (["dead_letter.topic=payments"], "dead_letter.topic: payments is also read"),
+        (["dead_letter.topic=payments.scored"], "dead_letter.topic: payments.scored also takes scored events"),
+        ([ROUTES % ("a", "payments.dlq")], "dead_letter.topic: payments.dlq also takes scored events"),
+        (['source.topics=["a", "b", "a"]'], "source.topics[2]: a is listed twice"),
+        (['sink.fields=["a", "a"]'], "sink.fields[1]: a is listed twice"),
+        (
+            ["flow.max_buffered_records=511"],
+            "flow.max_buffered_records: is below batching.max_batch_size (at least 512)",
+        ),
+        (["flow.max_buffered_bytes=4194303", "source.max_event_bytes=9"], "flow.max_buffered_bytes: is below"),
+        (["flow.max_unacknowledged=1535", ROUTES % ("a", "b")], "flow.max_unacknowledged: is below"),
+        (["model.bundle=none.bundle.jar"], "none.bundle.jar does not exist (make one with stream-infer export)"),
+        (['source.codec={type="avro", schema="none.avsc"}'], "none.avsc does not exist"),
+        (
+            ['source.codec={type="avro", schema="regisry"}'],
+            'does not exist (the schema registry is meant by "registry")',
+        ),
+        (['source.codec={type="avro", schema="."}'], "is a folder (a folder of schemas ends in a slash)"),
+        (['source.codec={type="avro", schema="./"}'], "has no ids.json"),
+        (['source.codec={type="avro", schema="none/"}'], "is not a folder"),
+        (['sink.codec={type="avro", schema="x.avsc"}'], 'sink.codec.schema: must be "registry", "none" or a folder'),
+        (["kafka.client.producer=1"], "kafka.client.producer: must be a table"),
+    ],
+)
+def test_errors(config_file: Path, overrides: list[str], expected: str) -> None:
+    (only,) = found(config_file, *overrides)
+    assert only.startswith("error: ")
+    assert expected in only
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([REGISTRY[1]], "schema_registry: is not used"),
+        (["scoring.workers=4", "scoring.max_in_flight=2"], "scoring.max_in_flight: is below scoring.workers"),
+        (["scoring.max_in_flight=2"], "scoring.max_in_flight: has no effect with workers = 0"),
+        (["timeouts.score_seconds=300"], "timeouts.score_seconds: is not below max.poll.interval.ms (300000 ms)"),
+        (["timeouts.drain_seconds=9"], "timeouts.drain_seconds: is below timeouts.commit_seconds"),
+        (["delivery.commit_interval_ms=30001"], "delivery.commit_interval_ms: is above timeouts.publish_seconds"),
+        (["source.max_event_bytes=67108865"], "source.max_event_bytes: is above flow.max_buffered_bytes"),
+        (["kafka.client.sasl.username=me"], "kafka.client: sasl.* properties have no effect"),
+        ([*REGISTRY, "schema_registry.client.basic.auth.user.info=a:b"], "schema_registry.url: sends the password"),
+    ],
+)
+def test_warnings(config_file: Path, overrides: list[str], expected: str) -> None:
+    (only,) = found(config_file, *overrides)
+    assert only.startswith("warning: ")
+    assert expected in only
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        REGISTRY,
+        ["flow.when_full=shed", "flow.max_age_ms=6"],
+        ["flow.max_unacknowledged=1536", ROUTES % ("a", "b")],
+        ["scoring.workers=4"],
+        ["kafka.client.security.protocol=sasl_ssl", "kafka.client.sasl.username=me"],
+        ["delivery.commit_interval_ms=30000"],
+        ['sink.codec={type="avro", schema="none"}'],
+        [
+            "timeouts.score_seconds=300",
+            "kafka.client.max.poll.interval.ms=1",
+            "kafka.client.consumer.max.poll.interval.ms=400000",
+        ],
+        ["kafka.client.max.poll.interval.ms=soon"],
+    ],
+)
+def test_nothing_to_find(config_file: Path, overrides: list[str]) -> None:
+    assert found(config_file, *overrides) == []
+
+
+def test_the_sinks_schema_folder(config_file: Path) -> None:
+    override = 'sink.codec={type="avro", schema="schemas/"}'
+    folder = config_file.parent / "schemas"
+    folder.mkdir()
+    assert [line.rpartition("schemas ")[2] for line in found(config_file, override)] == [
+        "has no ids.json (it maps ids to files)",
+        "has no payments.scored-value.avsc",
+    ]
+    (folder / "ids.json").touch()
+    (folder / "payments.scored-value.avsc").touch()
+    assert found(config_file, override) == []
+
+
+def test_warnings_have_lines(config_file: Path) -> None:
+    with config_file.open("a", encoding="utf-8") as file:
+        file.write("[schema_registry]\nurl = 'http://localhost:8081'\n")
+    (warning,) = found(config_file)
+    assert warning.startswith("warning: line 15: schema_registry: ")

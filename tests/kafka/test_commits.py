@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from stream_infer.errors import CommitFailed, NotAuthorized
+from stream_infer.kafka.commits import CommitUnderWay
+
+
+class FakeConsumer:
+    """Takes commits; fails the next one when told to."""
+
+    def __init__(self) -> None:
+        self.failure: KafkaException | None = None
+        self.sent: list[list[TopicPartition]] = []
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        assert asynchronous
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append(offsets)
+
+
+def at(offset: int, error: KafkaError | None = None) -> TopicPartition:
+    partition = TopicPartition("payments", 3, offset)
+    return partition if error is None else FailedPartition(offset, error)
+
+
+class FailedPartition(TopicPartition):
+    """The client sets ``error`` in C only."""
+
+    def __init__(self, offset: int, error: KafkaError) -> None:
+        super().__init__("payments", 3, offset)
+        self.failed = error
+
+    @property
+    def error(self) -> KafkaError:  # type: ignore[override]  # an attribute in the client's stubs
+        return self.failed
+
+
+@pytest.fixture
+def consumer() -> Any:
+    return FakeConsumer()
+
+
+def test_nothing_under_way_is_done() -> None:
+    assert CommitUnderWay().done()
+
+
+def test_a_commit_is_done_when_its_answer_came(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    assert not commit.done()
+    commit.answered(None, [at(7)])
+    assert commit.done()
+
+
+def test_the_late_answer_to_an_earlier_commit_is_not_taken_for_this_ones(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    commit.begin(consumer, [at(9)])
+    commit.answered(None, [at(7)])
+    assert not commit.done()
+    commit.answered(None, [at(9)])
+    assert commit.done()
+
+
+def test_a_forgotten_commit_is_waited_for_no_longer(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    commit.forget()
+    commit.answered(KafkaError(KafkaError._TIMED_OUT), [at(7)])
+    assert commit.done()
+
+
+def test_a_refusal_for_now_is_raised_once(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    commit.answered(KafkaError(KafkaError.REBALANCE_IN_PROGRESS), [at(7)])
+    with pytest.raises(CommitFailed):
+        commit.done()
+    assert commit.done()
+
+
+def test_a_refused_partition_is_named(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    commit.answered(None, [at(7, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))])
+    with pytest.raises(NotAuthorized, match="topic payments, partition 3, offset 7"):
+        commit.done()
+
+
+def test_a_commit_that_cannot_be_sent_is_not_waited_for(consumer: Any) -> None:
+    consumer.failure = KafkaException(KafkaError(KafkaError._STATE))
+    commit = CommitUnderWay()
+    with pytest.raises(CommitFailed):
+        commit.begin(consumer, [at(7)])
+    assert commit.done()

@@ -1,0 +1,287 @@
+"""The sink against librdkafka's mock cluster."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from stream_infer.clock import SystemClock
+from stream_infer.errors import FatalError, SinkUnavailable, TopicMissing
+from stream_infer.kafka.admin import KafkaAdmin
+from stream_infer.kafka.dead_letters import PREFIX
+from stream_infer.kafka.mock import MockCluster
+from stream_infer.kafka.properties import admin_properties, producer_properties
+from stream_infer.kafka.sink import KafkaSink, Route
+from stream_infer.types import (
+    Binary,
+    HeaderRows,
+    ModelIdentity,
+    Records,
+    Reject,
+    ScoredBatch,
+    ScoredColumns,
+    Split,
+    Status,
+)
+from tests.kafka.conftest import Event
+
+Read = Callable[[str], list[Message]]
+
+JAVA_PARTITIONS = {b"k0": 1, b"k1": 1, b"k2": 1, b"k3": 0, b"k4": 0, b"k5": 0, b"k6": 1, b"k7": 0}
+"""``(murmur2(key) & 0x7fffffff) % 4``, computed apart from any client."""
+
+
+def batch(
+    payloads: Sequence[bytes | None],
+    *,
+    flagged: Sequence[int] = (),
+    status: Sequence[Status] = (),
+    rejects: Sequence[Reject] = (),
+    timestamp_ms: int = 5000,
+) -> ScoredBatch:
+    """One event for each payload: key k<row>, input value in<row>, from partition row % 2."""
+    count = len(payloads)
+    records = Records(
+        values=Binary.from_values([b"in%d" % row for row in range(count)]),
+        keys=Binary.from_values([b"k%d" % row for row in range(count)]),
+        splits=(Split("payments", 0, 1), Split("payments", 1, 1)),
+        split_index=np.arange(count, dtype=np.int32) % 2,
+        offset=np.arange(count, dtype=np.int64),
+        timestamp_ms=np.arange(count, dtype=np.int64) + timestamp_ms,
+        received_ms=0,
+        headers=HeaderRows([[("row", b"%d" % row)] for row in range(count)]),
+    )
+    scored = ScoredColumns(
+        score=np.zeros(count, np.float32),
+        flagged=np.isin(np.arange(count), list(flagged)),
+        status=np.array(status or [Status.OK] * count, np.uint8),
+        model_index=np.zeros(count, np.uint8),
+        models=(ModelIdentity("fraud", "7", "ab" * 32, 0.9),),
+    )
+    return ScoredBatch(records, scored, Binary.from_values(list(payloads)), tuple(rejects))
+
+
+class Harness:
+    """A sink on topics of its own."""
+
+    def __init__(self, bootstrap_servers: str, admin: KafkaAdmin, **options: Any) -> None:
+        run = uuid.uuid4().hex[:8]
+        self.topic, self.flagged, self.dead = f"out-{run}", f"flagged-{run}", f"dead-{run}"
+        client = options.pop("client", {})
+        timeout_s = options.pop("publish_timeout_s", 5)
+        settings = {
+            "routes": [Route("flagged", self.flagged)],
+            "partition": "key",
+            "max_unacknowledged": 1000,
+        } | options
+        self.sink = KafkaSink(
+            producer_properties(bootstrap_servers, client, client_id="tests", publish_timeout_s=timeout_s),
+            admin,
+            topic=self.topic,
+            dead_letter_topic=self.dead,
+            group_id="g",
+            clock=SystemClock(),
+            **settings,
+        )
+
+    def flush(self) -> None:
+        self.sink.begin_flush()
+        while not self.sink.flushed(0.1):
+            pass
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[MockCluster]:
+    """A cluster that these tests may stop."""
+    with MockCluster({}) as running:
+        yield running
+
+
+@pytest.fixture
+def harness(bootstrap_servers: str, admin: KafkaAdmin) -> Iterator[Callable[..., Harness]]:
+    opened: list[Harness] = []
+
+    def make(**options: Any) -> Harness:
+        made = Harness(bootstrap_servers, admin, **options)
+        create(bootstrap_servers, made)
+        made.sink.start()
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        made.sink.close()
+
+
+def create(bootstrap_servers: str, made: Harness) -> None:
+    """The mock makes a topic of four partitions when a producer asks for it."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap_servers, "group.id": "create", "allow.auto.create.topics": True}
+    )
+    for topic in (made.topic, made.flagged, made.dead):
+        consumer.list_topics(topic, timeout=5)
+    consumer.close()
+
+
+@pytest.fixture
+def read(bootstrap_servers: str) -> Iterator[Read]:
+    """All messages of a topic, by partition and offset."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "read",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+        }
+    )
+
+    def read_topic(topic: str) -> list[Message]:
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in range(4)])
+        found: list[Message] = []
+        open_partitions = 4
+        while open_partitions:
+            for message in consumer.consume(100, 0.05):
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    open_partitions -= 1
+        return sorted(found, key=lambda message: (message.partition(), message.offset()))
+
+    yield read_topic
+    consumer.close()
+
+
+def by_key(messages: Sequence[Message]) -> dict[bytes | None, Message]:
+    return {message.key(): message for message in messages}
+
+
+def test_a_scored_event_keeps_key_and_timestamp(harness: Callable[..., Harness], read: Read) -> None:
+    made = harness()
+    assert made.sink.publish(batch([b"a", None, b"c"])) == []
+    made.flush()
+    found = by_key(read(made.topic))
+    assert {key: message.value() for key, message in found.items()} == {b"k0": b"a", b"k2": b"c"}
+    assert found[b"k2"].timestamp()[1] == 5002
+    assert found[b"k2"].headers() is None
+
+
+def test_keys_are_partitioned_as_java_does(harness: Callable[..., Harness], read: Read) -> None:
+    made = harness()
+    made.sink.publish(batch([b"x"] * 8))
+    made.flush()
+    assert {message.key(): message.partition() for message in read(made.topic)} == JAVA_PARTITIONS
+
+
+def test_the_partition_of_the_input_is_kept_where_asked_for(harness: Callable[..., Harness], read: Read) -> None:
+    made = harness(partition="input")
+    made.sink.publish(batch([b"x"] * 6))
+    made.flush()
+    assert {message.key(): message.partition() for message in read(made.topic)} == {
+        b"k%d" % row: row % 2 for row in range(6)
+    }
+
+
+def test_routes_take_scored_events_by_decision(harness: Callable[..., Harness], read: Read) -> None:
+    made = harness()
+    status = [Status.OK, Status.OK, Status.SHED]
+    made.sink.publish(batch([b"a", b"b", b"shed"], flagged=[1, 2], status=status))
+    made.flush()
+    assert len(read(made.topic)) == 3
+    assert [message.value() for message in read(made.flagged)] == [b"b"]
+
+
+def test_the_other_route_takes_neither_flagged_nor_shed(harness: Callable[..., Harness], read: Read) -> None:
+    made = harness()
+    sink = made.sink
+    sink._routes = (Route("not_flagged", made.flagged),)
+    sink.publish(batch([b"a", b"b", b"shed"], flagged=[1], status=[Status.OK, Status.OK, Status.SHED]))
+    made.flush()
+    assert [message.value() for message in read(made.flagged)] == [b"a"]
+
+
+def test_a_reject_becomes_a_dead_letter_with_the_original_bytes(harness: Callable[..., Harness], read: Read) -> None:
+    made = harness()
+    made.sink.publish(batch([b"a", None], rejects=[Reject(1, Status.MALFORMED, "bad union index")]))
+    made.flush()
+    [dead] = read(made.dead)
+    assert (dead.key(), dead.value(), dead.timestamp()[1]) == (b"k1", b"in1", 5001)
+    headers = dict(dead.headers() or ())
+    assert headers["row"] == b"1"
+    assert headers[PREFIX + "reason"] == b"malformed"
+    assert headers[PREFIX + "offset"] == b"1"
+
+
+def test_an_output_that_is_too_large_becomes_a_dead_letter(harness: Callable[..., Harness], read: Read) -> None:
+    made = harness(client={"producer": {"message.max.bytes": 2000}})
+    refused = made.sink.publish(batch([b"a", b"x" * 2000]))
+    made.flush()
+    assert refused == [(1, Status.OUTPUT_TOO_LARGE)]
+    assert [message.value() for message in read(made.topic)] == [b"a"]
+    [dead] = read(made.dead)
+    assert dead.value() == b"in1"
+    assert dict(dead.headers() or ())[PREFIX + "reason"] == b"output_too_large"
+
+
+def test_room_counts_what_is_not_acknowledged(harness: Callable[..., Harness]) -> None:
+    made = harness(max_unacknowledged=100, client={"linger.ms": 60_000})
+    assert made.sink.room() == 50
+    made.sink.publish(batch([b"x"] * 10))
+    assert made.sink.room() == 45
+    made.flush()
+    assert made.sink.room() == 50
+
+
+def test_a_partition_that_the_output_lacks_is_named(harness: Callable[..., Harness]) -> None:
+    made = harness(partition="input")
+    scored = batch([b"x"])
+    moved = Records(
+        scored.records.values,
+        scored.records.keys,
+        (Split("payments", 7, 1),),
+        np.zeros(1, np.int32),
+        scored.records.offset,
+        scored.records.timestamp_ms,
+        0,
+    )
+    with pytest.raises(FatalError, match=r"partition 7.*sink\.partition"):
+        made.sink.publish(ScoredBatch(moved, scored.scored, scored.payload, ()))
+        made.flush()
+
+
+def test_a_missing_topic_is_named_at_the_start(bootstrap_servers: str, admin: KafkaAdmin) -> None:
+    made = Harness(bootstrap_servers, admin)
+    with pytest.raises(TopicMissing, match=made.dead):
+        made.sink.start()
+
+
+def test_abandoned_messages_are_never_sent(harness: Callable[..., Harness], read: Read) -> None:
+    made = harness(client={"linger.ms": 60_000})
+    made.sink.publish(batch([b"abandoned"] * 10))
+    made.sink.abandon()
+    assert made.sink.room() == 500
+    made.sink.publish(batch([b"later"] * 10))
+    made.flush()
+    assert {message.value() for message in read(made.topic)} == {b"later"}
+
+
+def test_a_failed_delivery_is_raised_once_and_empties_the_sink(produce: Callable[[Sequence[Event]], str]) -> None:
+    with MockCluster({}) as cluster:
+        admin = KafkaAdmin(admin_properties(cluster.bootstrap_servers, {}, client_id="tests"), SystemClock())
+        made = Harness(cluster.bootstrap_servers, admin, publish_timeout_s=0.3)
+        create(cluster.bootstrap_servers, made)
+        made.sink.start()
+        made.sink.publish(batch([b"delivered"]))
+        made.flush()
+    made.sink.publish(batch([b"x"] * 3))
+    with pytest.raises(SinkUnavailable, match=made.topic):
+        made.flush()
+    assert made.sink.flushed(0)
+    assert made.sink.room() == 500
+    made.sink.close()

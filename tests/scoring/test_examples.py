@@ -1,0 +1,28 @@
+"""The examples in the documentation of the public API do what they say."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import stream_infer
+from stream_infer.bundle import reader
+from stream_infer.scoring import scorer
+
+
+@pytest.mark.parametrize("module", [stream_infer, reader, scorer], ids=lambda module: module.__name__)
+def test_examples(module: ModuleType, bundle_path: Path) -> None:
+    names = {"bundle_path": bundle_path, "Scorer": scorer.Scorer, "ModelBundle": reader.ModelBundle}
+    result = doctest.testmod(module, globs=names)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_the_package_is_light_and_names_its_api() -> None:
+    assert stream_infer.Scorer is scorer.Scorer
+    assert stream_infer.ModelBundle is reader.ModelBundle
+    with pytest.raises(AttributeError, match="no attribute 'Scorrer'"):
+        _ = stream_infer.Scorrer

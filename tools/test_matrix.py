@@ -1,0 +1,75 @@
+"""Runs `tests/` on every supported Python that this machine has, besides the one that runs this.
+
+Rule: an interpreter that is not there is no failure, but it is counted and named in the last lines.
+Each version has a virtual environment of its own in the cache, set up again when the pins change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SUPPORTED = ("3.11", "3.12", "3.13")
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("STREAM_INFER_CACHE", ROOT / ".cache"))
+
+
+def main() -> int:
+    """Run the tests on each version; 0 when all that ran passed."""
+    current = f"{sys.version_info.major}.{sys.version_info.minor}"
+    others = [version for version in SUPPORTED if version != current]
+    outcomes = {version: run_tests(version) for version in others}
+    print(f"\ntests/ on other Python versions than {current}:")
+    for version, outcome in outcomes.items():
+        print(f"  {version}: {outcome}")
+    missing = sum(outcome.startswith("not run") for outcome in outcomes.values())
+    print(f"  ran on {len(others) - missing} of {len(others)}, not run on {missing}")
+    return int("failed" in outcomes.values())
+
+
+def run_tests(version: str) -> str:
+    """``passed``, ``failed``, or ``not run: ...``."""
+    interpreter = find_python(version)
+    if interpreter is None:
+        return f"not run: python{version} not found"
+    print(f"\n== tests/ on Python {version}", flush=True)
+    python = prepare_environment(version, interpreter)
+    done = subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"], cwd=ROOT, check=False)
+    return "failed" if done.returncode else "passed"
+
+
+def find_python(version: str) -> str | None:
+    """The interpreter of ``version``, or None."""
+    found = subprocess.run([ROOT / "tools" / "find-python", version], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+def prepare_environment(version: str, interpreter: str) -> Path:
+    """The Python of a virtual environment with the pinned packages; made only when the pins have changed."""
+    environment = CACHE / f"python-{version}"
+    python, stamp = environment / "bin" / "python", environment / "installed"
+    wanted = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt")))
+    if stamp.exists() and stamp.read_text() == wanted.hexdigest():
+        return python
+    subprocess.run([interpreter, "-m", "venv", "--clear", environment], check=True)
+    install: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--constraint",
+        "constraints.txt",
+        "--editable",
+        ".[dev]",
+    ]
+    subprocess.run(install, cwd=ROOT, check=True)
+    stamp.write_text(wanted.hexdigest())
+    return python
+
+
+if __name__ == "__main__":
+    sys.exit(main())

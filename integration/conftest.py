@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from integration.artifacts import KAFKA_VERSION, ComponentUnavailable
-from integration.brokers import Kafka, LocalKafka, choose_kafka, running_kafka
+from integration.brokers import DOCKER_IMAGE, DOCKER_KAFKA_VERSION, Kafka, LocalKafka, choose_kafka, running_kafka
 from integration.proxy import TcpProxy
 from integration.registry import LocalRegistry
 from integration.topics import Topics
@@ -34,7 +34,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     """Say which broker the session uses."""
     described = {
         "given": "the one given by STREAM_INFER_TEST_KAFKA",
-        "docker": "in Docker",
+        "docker": f"{DOCKER_KAFKA_VERSION} in Docker ({DOCKER_IMAGE})",
         "process": f"{KAFKA_VERSION}, a local process",
     }
     return f"kafka: {described[config.stash[KIND]]}"

@@ -179,7 +179,7 @@ def _header_rows(headers: HeaderList) -> list[dict[str, Any]]:
 
 def _envelope(row: dict[str, Any], source: str) -> Envelope:
     try:
-        headers = [(header["name"], header["value"]) for header in row["headers"]]
+        headers = tuple((header["name"], header["value"]) for header in row["headers"])
         return Envelope(row["key"], row["timestamp_ms"], headers)
     except (KeyError, TypeError) as error:
         raise ModelLoadError(f"{source}: golden/records.avro lacks a field; export the model again") from error

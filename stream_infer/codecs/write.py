@@ -68,28 +68,29 @@ def from_latin1(text: str) -> bytes:
         raise BadEvent(Status.WRONG_TYPE, "expected one character per byte, found other text") from None
 
 
-def writer(node: Node, text_to_bytes: TextToBytes = from_base64) -> Write:
+def writer(node: Node, schema_default: bool = False) -> Write:
     """Compile the writer of a type.
 
     Args:
         node: the type to write.
-        text_to_bytes: how bytes and fixed values are spelt in text.
+        schema_default: values are spelt as in a schema's defaults, where text stands for bytes one character each,
+            decimals included.
 
     Returns:
         ``write(value) -> bytes``, which raises BadEvent (`Status.WRONG_TYPE`, `Status.OUT_OF_RANGE`,
         `Status.MISSING_FIELD`, `Status.INVALID_UTF8`) for a value that does not fit.
     """
-    return _Compiler(text_to_bytes).compile(node)
+    return _Compiler(schema_default).compile(node)
 
 
 def default_bytes(field: Field) -> bytes:
     """The Avro encoding of a field's default. Raises BadEvent where the default does not fit the type."""
-    return writer(field.node, from_latin1)(field.default)
+    return writer(field.node, schema_default=True)(field.default)
 
 
 class _Compiler:
-    def __init__(self, text_to_bytes: TextToBytes) -> None:
-        self._text_to_bytes = text_to_bytes
+    def __init__(self, schema_default: bool) -> None:
+        self._schema_default = schema_default
         self._done: dict[Node, Write] = {}
 
     def compile(self, node: Node) -> Write:
@@ -109,12 +110,12 @@ class _Compiler:
         return self._scalar(node)
 
     def _scalar(self, node: Node) -> Write:
-        if node.logical == "decimal":
+        if node.logical == "decimal" and not self._schema_default:
             return _decimal(node)
         if node.kind in ("int", "long"):
             return _integer(node)
         if node.kind in ("bytes", "fixed"):
-            return _binary(node, self._text_to_bytes)
+            return _binary(node, from_latin1 if self._schema_default else from_base64)
         if node.kind == "enum":
             return _enum(node)
         return _PRIMITIVES[node.kind]

@@ -55,7 +55,7 @@ class FixedSchema:
             problem = ConfigProblem("source.codec.schema", str(refused), "name a valid Avro schema of a record")
             raise ConfigError([problem]) from refused
 
-    def lookup(self, records: Records) -> Lookup:  # noqa: ARG002 - the protocol's
+    def lookup(self, records: Records) -> Lookup:
         """The same answer for every event."""
         answer = (self._node, 0)
         return lambda _row, _value: answer

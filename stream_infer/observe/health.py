@@ -93,7 +93,7 @@ class Health(Instrument):
         """The process cannot go on and is about to end."""
         self._fatal = reason
 
-    def started(self, name: str) -> None:  # noqa: ARG002
+    def started(self, name: str) -> None:
         """The pipeline runs: connected and subscribed."""
         self._ticked_at = self._clock.monotonic()
         self._running = True
@@ -102,7 +102,7 @@ class Health(Instrument):
         """The main loop turned."""
         self._ticked_at = now
 
-    def retry_scheduled(self, stage: str, attempt: int, delay_seconds: float, reason: str) -> None:  # noqa: ARG002
+    def retry_scheduled(self, stage: str, attempt: int, delay_seconds: float, reason: str) -> None:
         """Remember since when the stage fails, and why."""
         known = self._outages.get(stage)
         since = known.since if known else self._clock.monotonic()
@@ -112,15 +112,15 @@ class Health(Instrument):
         """Forget it."""
         self._recovered((stage,))
 
-    def records_polled(self, count: int, nbytes: int) -> None:  # noqa: ARG002
+    def records_polled(self, count: int, nbytes: int) -> None:
         """The source answers."""
         self._recovered(catalogue.POLLING_PROVES)
 
-    def batch_settled(self, batch: ScoredBatch, latency_seconds: npt.NDArray[np.float64]) -> None:  # noqa: ARG002
+    def batch_settled(self, batch: ScoredBatch, latency_seconds: npt.NDArray[np.float64]) -> None:
         """The work on a batch succeeds."""
         self._recovered(catalogue.SETTLING_PROVES)
 
-    def checkpoint_committed(self, offsets: Mapping[Split, int], seconds: float) -> None:  # noqa: ARG002
+    def checkpoint_committed(self, offsets: Mapping[Split, int], seconds: float) -> None:
         """The sink and the group coordinator answer."""
         self._recovered(catalogue.COMMITTING_PROVES)
 

@@ -212,7 +212,7 @@ class _Server(socketserver.TCPServer):
             request.close()
             self._free.release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """An error while accepting (the client is gone already); the base would print a traceback."""
         logger.debug("http connection failed", extra={"client": client_address[0]}, exc_info=True)
 

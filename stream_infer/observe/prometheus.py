@@ -131,7 +131,7 @@ class PrometheusInstrument(Instrument):
         self._batch_size.observe(count)
         self._batch_wait.observe(wait_seconds)
 
-    def batch_scored(self, count: int, decode_seconds: float, score_seconds: float, encode_seconds: float) -> None:  # noqa: ARG002
+    def batch_scored(self, count: int, decode_seconds: float, score_seconds: float, encode_seconds: float) -> None:
         """Add the three durations."""
         self._decode_time.observe(decode_seconds)
         self._score_time.observe(score_seconds)
@@ -161,22 +161,22 @@ class PrometheusInstrument(Instrument):
             self._settled.inc("rejected", count)
             self._rejected[status].inc(count)
 
-    def checkpoint_committed(self, offsets: Mapping[Split, int], seconds: float) -> None:  # noqa: ARG002
+    def checkpoint_committed(self, offsets: Mapping[Split, int], seconds: float) -> None:
         """Count the checkpoint and note when it was."""
         self._committed.inc()
         self._checkpoint_time.observe(seconds)
         self._last_checkpoint.set(self._clock.wall_ms() / 1000)
         self._recovered(catalogue.COMMITTING_PROVES)
 
-    def checkpoint_failed(self, stage: str, reason: str) -> None:  # noqa: ARG002
+    def checkpoint_failed(self, stage: str, reason: str) -> None:
         """Count the failure. The reason is for the log: its values have no bound."""
         self._checkpoint_failures.inc(stage)
 
-    def stage_timed_out(self, stage: str, seconds: float) -> None:  # noqa: ARG002
+    def stage_timed_out(self, stage: str, seconds: float) -> None:
         """Count the timeout."""
         self._timeouts.inc(stage)
 
-    def retry_scheduled(self, stage: str, attempt: int, delay_seconds: float, reason: str) -> None:  # noqa: ARG002
+    def retry_scheduled(self, stage: str, attempt: int, delay_seconds: float, reason: str) -> None:
         """Count the retry and show the stage as failing."""
         self._retries.inc(stage)
         self._retrying_stages.add(stage)

@@ -87,7 +87,7 @@ def test_identity_and_projection(jar: Path) -> None:
 def test_golden_events_keep_what_the_record_carried() -> None:
     example = example_bundle()
     events = example.golden_events()
-    envelopes = (Envelope(b"k", 5, [("h", b"v"), ("n", None)]), Envelope(), Envelope(None, -1, [("h", b"")]))
+    envelopes = (Envelope(b"k", 5, (("h", b"v"), ("n", None))), Envelope(), Envelope(None, -1, (("h", b""),)))
     files = {
         **example.files,
         "golden/input.avro": encode_events(GoldenEvents(events.schema, events.values, envelopes)),
@@ -99,7 +99,7 @@ def test_golden_events_keep_what_the_record_carried() -> None:
     assert records.keys.to_list() == [b"k", None, None]
     assert records.timestamp_ms.tolist() == [5, -1, -1]
     assert records.headers is not None
-    assert records.headers[0] == [("h", b"v"), ("n", None)]
+    assert records.headers[0] == (("h", b"v"), ("n", None))
 
 
 def test_golden_answers_are_read_as_written() -> None:

@@ -203,7 +203,7 @@ def test_carried_fields_come_along(bundle_path: Path) -> None:
 
 
 def test_infinite_cells_are_rejected(bundle_path: Path) -> None:
-    scored = Scorer.load(bundle_path).score_matrix([[np.inf, 0, 0], [1e300, 0, 0], [1, 0, 0]])
+    scored = Scorer.load(bundle_path).score_matrix(np.array([[np.inf, 0, 0], [1e300, 0, 0], [1, 0, 0]]))
     assert scored.status.tolist() == [Status.NOT_FINITE, Status.NOT_FINITE, Status.OK]
 
 

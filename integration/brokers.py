@@ -13,6 +13,7 @@ import contextlib
 import gc
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -118,6 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--registry", action="store_true", help="start a schema registry, too")
     parser.add_argument("--registry-port", type=int, default=8081, help="port of the registry")
     options = parser.parse_args(arguments)
+    # Set both, since a shell starts a background job with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     directory = Path(tempfile.mkdtemp(prefix="stream-infer-kafka."))
     try:
         _play(directory, options)

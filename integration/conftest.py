@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ KIND = pytest.StashKey[str]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the broker before anything runs, and make SIGTERM end the session in order, as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         config.stash[KIND] = choose_kafka()
     except ComponentUnavailable as error:
@@ -38,10 +37,6 @@ def pytest_report_header(config: pytest.Config) -> str:
         "process": f"{KAFKA_VERSION}, a local process",
     }
     return f"kafka: {described[config.stash[KIND]]}"
-
-
-def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")

@@ -181,9 +181,11 @@ def test_ctrl_c_stops_the_broker_of_make_kafka() -> None:
     assert not broker_answers(address)
 
 
-def test_a_broker_does_not_outlive_whoever_started_it() -> None:
+def test_a_broker_does_not_outlive_whoever_started_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "integration.brokers", "--port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+    # SIGKILL leaves its files behind, too.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         address = program.stdout.readline().rpartition(" ")[2].strip()
         program.kill()

@@ -152,10 +152,13 @@ class Delivery:
         if self._publish_retry.succeeded():
             self._instrument.retry_succeeded("publish")
         offsets = self._checkpoint.acknowledged(self._now())
-        if offsets and self._commits:
-            self._source.begin_commit(offsets)
-        else:
+        if not offsets or not self._commits:
             self._committed()
+            return
+        try:
+            self._source.begin_commit(offsets)
+        except CommitFailed as error:
+            self._failed(self._commit_retry, error)
 
     def _await_commit(self, now: float) -> bool:
         try:

@@ -21,6 +21,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from stream_infer.clock import Clock, Deadline
@@ -137,6 +138,7 @@ class Pipeline:
             jitter=jitter,
         )
         self._poll_retry = Retry(settings.backoff)
+        self._opened = ExitStack()
         self._draining = False
         self._closed = False
         self._moved = False
@@ -148,7 +150,9 @@ class Pipeline:
     def start(self) -> None:
         """Open the sink, then join the group: nothing is polled before it can be published."""
         self._sink.start()
+        self._opened.callback(self._sink.close)
         self._source.start(self)
+        self._opened.callback(self._source.close)
 
     def run(self, stopping: Callable[[], bool]) -> str:
         """Step until ``stopping()`` or the run's own end, then drain. Returns ``stopped`` or ``finished``."""
@@ -179,10 +183,9 @@ class Pipeline:
         return settled and committed
 
     def close(self) -> None:
-        """Leave the group and release the sink. Nothing more is committed."""
+        """Leave the group, then release the sink, as far as they were opened. Nothing more is committed."""
         self._closed = True
-        self._source.close()
-        self._sink.close()
+        self._opened.close()
 
     # ------------------------------------------------------------------ admit
 

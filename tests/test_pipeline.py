@@ -153,6 +153,24 @@ def test_a_refused_commit_is_tried_again(line: Line) -> None:
     assert line.facts.named("checkpoint_failed") == [("commit", "coordinator loading")]
 
 
+def test_a_commit_that_cannot_even_be_sent_is_tried_again(line: Line) -> None:
+    fill(line, 4, partitions=1)
+    line.source.unsent_commits.append(CommitFailed("no coordinator"))
+    line.pipeline.start()
+    line.steps_until(lambda: line.source.committed == {0: 4})
+    assert line.facts.named("checkpoint_failed") == [("commit", "no coordinator")]
+
+
+def test_what_was_not_opened_is_not_closed(line: Line) -> None:
+    line.pipeline.close()
+    assert not line.source.closed
+    line = Line()
+    line.pipeline.start()
+    line.pipeline.close()
+    assert line.source.closed
+    assert line.sink.closed
+
+
 def test_a_registry_that_is_away_holds_the_batch_and_order_holds(line: Line) -> None:
     fill(line, 12, partitions=1)
     line.work_failures.extend([RegistryUnavailable("down")] * 3)

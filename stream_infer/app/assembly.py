@@ -74,7 +74,7 @@ def admin(config: Config, clock: Clock, timeout_s: float = 10.0) -> KafkaAdmin:
 
 def all_topics(config: Config) -> list[str]:
     """Every topic that the config names, inputs first."""
-    return [*config.source.topics, *config.output_topics, config.dead_letter.topic]
+    return [*config.source.topics, *config.output_topics]
 
 
 def assemble(

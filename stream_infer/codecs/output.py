@@ -77,7 +77,7 @@ class OutputSchema:
     @property
     def avro(self) -> dict[str, Any]:
         """The Avro schema as parsed JSON."""
-        defined = {_STATUS_NAME, self.name}
+        defined: set[str] = set()
         carried = [field_json(field, defined) for field in self.carried]
         return {"type": "record", "name": self.name, "fields": [*fixed_fields(self.multi_class), *carried]}
 
@@ -116,16 +116,19 @@ def output_schema(
         raise ModelLoadError(f"the bundle's input schema cannot be used: {refused}") from refused
     fields = carried_fields(schema, carried)
     taken = {field["name"] for field in fixed_fields(multi_class)}
-    problems = [
-        ConfigProblem("sink.fields", f"{field} is a field of every scored event", "leave it out, or rename the input's")
-        for field in carried
-        if field in taken
-    ]
-    problems += [
-        ConfigProblem("sink.fields", f"{field} is named twice", "name it once")
-        for field in dict.fromkeys(carried)
-        if list(carried).count(field) > 1
-    ]
-    if problems:
-        raise ConfigError(problems)
+    faults = [f"{field} is a field of every scored event" for field in carried if field in taken]
+    faults += [f"{field} is named twice" for field in dict.fromkeys(carried) if list(carried).count(field) > 1]
+    faults += [f"the type {type_} is one of every scored event" for type_ in _type_names(fields, name) & {name, _STATUS_NAME}]
+    if faults:
+        hint = "name each field once, and rename in the input schema what a scored event has itself"
+        raise ConfigError([ConfigProblem("sink.fields", fault, hint) for fault in faults])
     return OutputSchema(name, multi_class, fields)
+
+
+def _type_names(fields: Sequence[Field], output_name: str) -> set[str]:
+    """Full names of the types in fields, as they are once they stand in the output's namespace."""
+    names: set[str] = set()
+    for field in fields:
+        field_json(field, names)
+    namespace = output_name.rpartition(".")[0]
+    return {name if "." in name else f"{namespace}.{name}" for name in names}

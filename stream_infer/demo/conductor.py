@@ -60,7 +60,8 @@ class Conductor(Instrument):
             self._show(now, began_at)
 
     def finish(self, now: float) -> None:
-        """Show the last figures."""
+        """Show the last figures; rate and batch size are now those of the whole demo."""
+        self._shown, self._shown_at = Totals(), float("-inf")
         if self._feed.began_at is not None:
             self._show(now, self._feed.began_at)
 

@@ -105,9 +105,10 @@ def _screen(options: DemoOptions) -> Screen:
     console = Console(highlight=False)
     if options.format == "json":
         return LineScreen(sys.stdout, "json")
+    # One line of 80 characters on a usual terminal.
     title = (
-        f"stream-infer demo: {options.events:,} made-up payments, {options.rate or DEFAULT_RATE:,.0f} a second, "
-        "through a Kafka in memory (librdkafka's mock cluster)"
+        f"stream-infer demo: {options.events:,} made-up payments at {options.rate or DEFAULT_RATE:,.0f}/s "
+        "through a Kafka in memory"
     )
     if options.http:
         title += f"\nmetrics: http://{options.http}/metrics"

@@ -22,7 +22,7 @@ from stream_infer.demo.figures import SCORE_BINS, Flag
 
 TABLE_INTERVAL_SECONDS = 0.25
 LINE_INTERVAL_SECONDS = 1.0
-_BAR_WIDTH = 40
+_BAR_WIDTH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _figures_table(view: View) -> Table:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
     names = ("settled", "rate", "batch size", "lag (events)", "lag (s)", "flagged")
     for name in names:
-        table.add_column(name, justify="right", min_width=12)
+        table.add_column(name, justify="right", min_width=10)
     table.add_row(
         f"{view.settled:,} / {view.events:,}",
         f"{view.rate:,.0f}/s",
@@ -159,8 +159,7 @@ def _histogram(view: View) -> Table:
     longest = math.log1p(max(1, *view.score_bins))
     for row, count in enumerate(view.score_bins):
         bar = "█" * round(_BAR_WIDTH * math.log1p(count) / longest)
-        style = "red" if row >= SCORE_BINS // 2 else "green"
-        table.add_row(f"{row / SCORE_BINS:.1f}", Text(bar, style), f"{count:,}")
+        table.add_row(f"{row / SCORE_BINS:.1f}", Text(bar, "cyan"), f"{count:,}")
     return table
 
 

@@ -42,6 +42,8 @@ def demo_config(options: DemoOptions, bootstrap_servers: str, schemas: Path) -> 
             "source": {
                 "topics": [INPUT_TOPIC],
                 "group_id": "stream-infer-demo",
+                # Should the broker in memory drop something, the summary tells how much; stopping would tell less.
+                "on_data_loss": "continue",
                 "codec": {"type": "avro", "schema": f"{schemas}/"},
             },
             "model": {"bundle": str(BUNDLE)},

@@ -55,6 +55,10 @@ from stream_infer.scoring.verify import open_model
 from stream_infer.types import Decoded, Float32Array, ScoredColumns, Status
 
 _MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+GOLDEN_EVENTS = 256
+"""Events that go into a bundle as its proof, at most: milliseconds of every start, and some 20 kB."""
+
+_FEW_EVENTS = 7
 _BUNDLE_NAME = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+?)(\.bundle)?\.jar$")
 
 
@@ -92,7 +96,6 @@ def export_onnx(
     classes: Sequence[ClassLabel] | None = None,
     description: str = "",
     license: str = "",
-    golden_rows: int = 256,
 ) -> ExportReport:
     """Write a bundle of an ONNX model, a feature list and a sample of real events.
 
@@ -108,7 +111,6 @@ def export_onnx(
         classes: labels of the output's columns; by default what the graph says, else 0, 1, ...
         description: a sentence for people.
         license: of the model, an SPDX identifier.
-        golden_rows: events that go into the bundle as its proof, at most.
 
     Raises:
         ExportRefused: the model, list and events don't fit together, or the model does not pass its own proof.
@@ -122,8 +124,9 @@ def export_onnx(
     runtime = OnnxRuntime(model, study.inputs, study.output)
     inference = Inference(ModelBundle.assemble(manifest, {}, str(to)), runtime)
     scored = inference(study.decoded)
+    _check_independence(inference, study.decoded, scored)
     profile = make_profile(study.inputs, *_accepted(study.decoded, scored))
-    golden = choose_events(study.sample, study.inputs, study.graph.split_thresholds(), golden_rows)
+    golden = choose_events(study.sample, study.inputs, study.graph.split_thresholds(), GOLDEN_EVENTS)
     answers = inference(decode_events(study.projection, golden))
     manifest = msgspec.structs.replace(manifest, golden=GoldenInfo(rows=len(golden), onnxruntime=ort.__version__))
     files = _files(model, study.sample.schema, golden, answers, profile)
@@ -198,6 +201,22 @@ def _accepted(decoded: Decoded, scored: ScoredColumns) -> tuple[dict[str, npt.ND
         detail = next(iter(scored.details.values()), "")
         raise ExportRefused(f"the model scores no event of the sample: {detail}")
     return {name: array[rows] for name, array in decoded.inputs.items()}, scored.score[rows]
+
+
+def _check_independence(inference: Inference, decoded: Decoded, scored: ScoredColumns) -> None:
+    """Score a few events again, in smaller company.
+
+    Raises:
+        ExportRefused: a score is another one then.
+    """
+    few = np.flatnonzero(scored.status == Status.OK)[:_FEW_EVENTS]
+    cells = {name: array[few] for name, array in decoded.inputs.items()}
+    again = inference(Decoded(cells, decoded.status[few], (), {}))
+    if not np.allclose(again.score, scored.score[few], rtol=1e-5, atol=1e-6):
+        raise ExportRefused(
+            "the score of an event depends on the events beside it in the batch: export the graph in inference mode, "
+            "without statistics over the batch"
+        )
 
 
 def _files(

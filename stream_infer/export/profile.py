@@ -54,9 +54,15 @@ def _numbers(values: npt.NDArray[Any]) -> dict[str, Any]:
     if len(present):
         # Sorted-sample quantiles, without interpolation: a value of the sample, the same on every machine.
         quantiles = np.quantile(present, PROBABILITIES, method="inverted_cdf")
-        profile |= {"mean": float(present.mean()), "std": float(present.std())}
+        with np.errstate(over="ignore", invalid="ignore"):
+            profile |= {"mean": _finite(present.mean()), "std": _finite(present.std())}
         profile |= {"probabilities": list(PROBABILITIES), "quantiles": quantiles.tolist()}
     return profile
+
+
+def _finite(number: np.float64) -> float | None:
+    """A number as JSON can say it: None where it overflowed."""
+    return float(number) if np.isfinite(number) else None
 
 
 def _counts(values: npt.NDArray[Any]) -> dict[str, Any]:

@@ -107,7 +107,8 @@ class FakeSource:
         partitions: how many partitions the topic ``payments`` has. All are assigned at `start`.
 
     ``script(callable)`` queues something that happens inside the next poll (``source.revoke(0)``, or raising an
-    error). ``commit_failures`` holds errors for the next commits; ``hang_commits`` leaves them unanswered.
+    error). ``commit_failures`` holds errors that answer the next commits, ``unsent_commits`` those that keep them
+    from being sent at all; ``hang_commits`` leaves them unanswered.
     """
 
     def __init__(self, clock: FakeClock, partitions: int = 2, topic: str = "payments") -> None:
@@ -121,6 +122,7 @@ class FakeSource:
         self._ends: dict[int, int] = {}
         self.committed: dict[int, int] = {}
         self.commit_failures: deque[StreamInferError] = deque()
+        self.unsent_commits: deque[StreamInferError] = deque()
         self.hang_commits = False
         self.paused = False
         self.closed = False
@@ -203,6 +205,8 @@ class FakeSource:
 
     def begin_commit(self, offsets: Mapping[Split, int]) -> None:
         """Remember; `commit_done` carries it out."""
+        if self.unsent_commits:
+            raise self.unsent_commits.popleft()
         self._pending = dict(offsets)
 
     def commit_done(self) -> bool:

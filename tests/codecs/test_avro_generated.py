@@ -108,14 +108,14 @@ def oracle(schema: Any, data: bytes, reader_schema: Any = None) -> tuple[Any, in
 
 
 @given(written())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=66, deadline=None)
 def test_valid_bytes_mean_what_fastavro_says(case: tuple[Any, bytes]) -> None:
     schema, data = case
     assert repr(reader(parse_schema(schema))(data, 0)) == repr(oracle(schema, data))
 
 
 @given(written(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_accepted_of_damaged_bytes_fastavro_accepts_with_the_same_value(
     case: tuple[Any, bytes], data: st.DataObject
 ) -> None:
@@ -140,7 +140,7 @@ def damage(draw: st.DrawFn, good: bytes) -> bytes:
 
 
 @given(written())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=33, deadline=None)
 def test_every_true_prefix_is_refused(case: tuple[Any, bytes]) -> None:
     schema, data = case
     read = reader(parse_schema(schema))
@@ -150,7 +150,7 @@ def test_every_true_prefix_is_refused(case: tuple[Any, bytes]) -> None:
 
 
 @given(written())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=33, deadline=None)
 def test_resolving_a_schema_with_itself_copies(case: tuple[Any, bytes]) -> None:
     schema, data = case
     node = parse_schema(schema)
@@ -160,7 +160,7 @@ def test_resolving_a_schema_with_itself_copies(case: tuple[Any, bytes]) -> None:
 
 
 @given(written())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=66, deadline=None)
 def test_the_way_to_json_and_back_loses_nothing_json_can_hold(case: tuple[Any, bytes]) -> None:
     schema, data = case
     node = parse_schema(schema)
@@ -211,7 +211,7 @@ def evolved(draw: st.DrawFn) -> tuple[Any, bytes, Any]:
 
 
 @given(evolved())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_resolution_gives_what_fastavro_reads(case: tuple[Any, bytes, Any]) -> None:
     schema, data, reader_schema = case
     ours = parse_schema(reader_schema)
@@ -275,7 +275,7 @@ def test_a_block_with_its_size_is_read() -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=33, deadline=None)
 def test_writers_write_what_fastavro_writes(data: st.DataObject) -> None:
     fields: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
         kind: (kind, values) for kind, values in PRIMITIVES.items() if kind != "bytes"

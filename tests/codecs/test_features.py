@@ -173,7 +173,7 @@ ANY_NUMBER = st.one_of(
     offset=st.sampled_from([0.0, -1.5, 1e300]),
     scale=st.sampled_from([1.0, 0.0, 1e-3, 1e10]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_vectorised_way_is_the_rule(
     column: list[Any], dtype: str, missing: str, offset: float, scale: float
 ) -> None:

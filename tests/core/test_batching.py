@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_infer.core.batching import Batcher, Trigger
+from stream_infer.core.batching import Batch, Batcher, Trigger
 from stream_infer.testing import records
 from stream_infer.types import Split
 
@@ -11,7 +11,7 @@ def batcher(size: int = 4, nbytes: int = 1000, linger_s: float = 0.005) -> Batch
     return Batcher(size, nbytes, linger_s)
 
 
-def values(batch) -> list[bytes | None]:
+def values(batch: Batch) -> list[bytes | None]:
     return batch.records.values.to_list()
 
 

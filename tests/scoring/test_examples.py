@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -26,3 +28,13 @@ def test_the_package_is_light_and_names_its_api() -> None:
     assert stream_infer.ModelBundle is reader.ModelBundle
     with pytest.raises(AttributeError, match="no attribute 'Scorrer'"):
         _ = stream_infer.Scorrer
+
+
+@pytest.mark.parametrize(
+    ("imported", "absent"),
+    [("stream_infer", ["numpy", "onnxruntime"]), ("stream_infer.scoring", ["onnx", "pandas", "pyarrow"])],
+)
+def test_serving_imports_no_more_than_it_needs(imported: str, absent: list[str]) -> None:
+    code = f"import sys, {imported}; print([name for name in {absent} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,173 @@
+"""What every source, sink and runtime must do, as checks that an author can run over their own.
+
+Rule: a check speaks only through the Protocol, asserts with a sentence that names the broken promise, and is run over
+our fakes as well as over the real ones, so that a fake cannot drift from what it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_infer.clock import Clock, Deadline
+from stream_infer.ports import Runtime, Sink, Source
+from stream_infer.types import Records, ScoredBatch, Split
+
+_PATIENCE_S = 30.0
+
+
+class Ownership:
+    """A `stream_infer.ports.SourceListener` that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.owned: set[Split] = set()
+
+    def splits_assigned(self, splits: Sequence[Split]) -> None:
+        """Own them."""
+        self.owned |= set(splits)
+
+    def splits_revoked(self, splits: Sequence[Split]) -> None:
+        """Own them no more."""
+        self.owned -= set(splits)
+
+    def splits_lost(self, splits: Sequence[Split]) -> None:
+        """Own them no more."""
+        self.owned -= set(splits)
+
+
+def check_source(source: Source, clock: Clock, expected: int) -> None:
+    """Check a source that is not started, over a topic that holds ``expected`` (at least 10) records and gets no more.
+
+    Polls, rewinds and commits. The source is closed at the end.
+
+    Raises:
+        AssertionError: naming the broken promise.
+    """
+    ownership = Ownership()
+    source.start(ownership)
+    first = _read(source, clock, 5)
+    assert source.poll(0, 0.0) is None, "a poll for nothing gives nothing"
+    rest = _read(source, clock, expected - len(first))
+    everything = Records.concat([first, rest])
+    _check_records(everything, ownership, expected)
+    assert source.poll(10, 0.05) is None, "at the end a poll gives None"
+    assert source.caught_up(), "everything was read"
+    _check_positions(source, everything)
+    _check_rewind(source, clock, ownership, everything)
+    _check_commit(source, clock, everything)
+    source.close()
+
+
+def _read(source: Source, clock: Clock, count: int) -> Records:
+    deadline = Deadline.after(_PATIENCE_S, clock.monotonic())
+    parts: list[Records] = []
+    while (missing := count - sum(map(len, parts))) > 0:
+        assert not deadline.passed(clock.monotonic()), f"{missing} of {count} records did not come"
+        records = source.poll(missing, 0.2)
+        if records is not None:
+            assert 0 < len(records) <= missing, "a poll gives at most what was asked for, and None instead of nothing"
+            parts.append(records)
+    return Records.concat(parts)
+
+
+def _check_records(records: Records, ownership: Ownership, expected: int) -> None:
+    assert len(records) == expected, "every record comes once"
+    assert set(records.splits) <= ownership.owned, "records come from splits that were assigned, in their generation"
+    for index in range(len(records.splits)):
+        offsets = records.offset[records.split_index == index]
+        assert (np.diff(offsets) > 0).all(), "offsets of a split ascend"
+
+
+def _check_positions(source: Source, records: Records) -> None:
+    positions = source.positions()
+    for split, next_offset in records.next_offsets().items():
+        assert positions[split].next_offset == next_offset, "the position is the next offset to read"
+        assert positions[split].end_offset in (-1, next_offset), "the end is known right or not at all"
+
+
+def _check_rewind(source: Source, clock: Clock, ownership: Ownership, records: Records) -> None:
+    back = {split: max(first, last - 2) for (split, first), last in _ranges(records)}
+    renamed = source.rewind(back)
+    assert set(renamed) == set(back), "every owned split is rewound"
+    for old, new in renamed.items():
+        assert new.generation > old.generation, "a rewind begins a new generation"
+        assert (new.source, new.partition) == (old.source, old.partition), "a rewind keeps the split's place"
+    again = _read(source, clock, sum(last - back[split] for (split, _), last in _ranges(records)))
+    found = again.first_offsets()
+    assert found == {renamed[split]: offset for split, offset in back.items()}, "reading goes on at the offsets given"
+    assert not set(again.splits) & ownership.owned, "records after a rewind carry the new generation"
+    assert source.rewind({next(iter(back)): 0}) == {}, "a split of an old generation is left alone"
+
+
+def _ranges(records: Records) -> list[tuple[tuple[Split, int], int]]:
+    ends = records.next_offsets()
+    return [((split, first), ends[split]) for split, first in records.first_offsets().items()]
+
+
+def _check_commit(source: Source, clock: Clock, records: Records) -> None:
+    source.begin_commit(records.next_offsets())
+    deadline = Deadline.after(_PATIENCE_S, clock.monotonic())
+    while not source.commit_done():
+        assert not deadline.passed(clock.monotonic()), "a commit is answered"
+        clock.sleep(0.01)
+    source.commit_now(records.next_offsets(), Deadline.after(_PATIENCE_S, clock.monotonic()))
+
+
+def check_sink(sink: Sink, clock: Clock, batch: ScoredBatch, received: Callable[[], Sequence[bytes]]) -> None:
+    """Check a sink that is not started.
+
+    Args:
+        sink: the one to check; closed at the end.
+        clock: bounds the waiting.
+        batch: at least two scored events and one reject, small.
+        received: gives the payloads that arrived behind the sink so far, of scored events only.
+
+    Raises:
+        AssertionError: naming the broken promise.
+    """
+    sink.start()
+    room = sink.room()
+    assert room >= len(batch.records), "an empty sink has room for a small batch"
+    refused = sink.publish(batch)
+    assert not refused, "a small batch is not refused"
+    assert sink.room() <= room, "what is not acknowledged takes room"
+    sink.begin_flush()
+    _wait_flushed(sink, clock)
+    payloads = [value for value in batch.payload.to_list() if value is not None]
+    assert sorted(received()) == sorted(payloads), "what was flushed has arrived, once"
+    assert sink.flushed(0.0), "an empty sink is flushed"
+    sink.publish(batch)
+    sink.abandon()
+    _wait_flushed(sink, clock)
+    sink.close()
+
+
+def _wait_flushed(sink: Sink, clock: Clock) -> None:
+    deadline = Deadline.after(_PATIENCE_S, clock.monotonic())
+    while not sink.flushed(0.1):
+        assert not deadline.passed(clock.monotonic()), "what is published is acknowledged"
+
+
+def check_runtime(runtime: Runtime, inputs: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Check a runtime with n >= 4 rows of distinct valid inputs.
+
+    Raises:
+        AssertionError: naming the broken promise.
+    """
+    rows = len(next(iter(inputs.values())))
+    whole = runtime.run(inputs)
+    assert whole.shape[0] == rows, "one row out for every row in"
+    for start, stop in ((0, 1), (1, 3), (rows - 1, rows)):
+        part = runtime.run({name: array[start:stop] for name, array in inputs.items()})
+        assert part.shape[0] == stop - start, "one row out for every row in"
+        np.testing.assert_array_equal(part, whole[start:stop], "a row's score does not depend on its neighbours")
+    backwards = runtime.run({name: array[::-1].copy() for name, array in inputs.items()})
+    np.testing.assert_array_equal(backwards, whole[::-1], "row i answers row i")
+    runtime.stop()
+    np.testing.assert_array_equal(runtime.run(inputs), whole, "a stop with nothing running changes nothing")
+
+
+__all__ = ["Ownership", "check_runtime", "check_sink", "check_source"]

@@ -19,14 +19,16 @@ __version__ = "0.1.0"
 __all__ = ["ModelBundle", "Scorer", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    """Load the public names on first use, so that ``import stream_infer`` (every command line) stays light."""
-    if name == "Scorer":
-        from stream_infer.scoring import Scorer
+if not TYPE_CHECKING:  # where types are checked, the imports above say more than Any
 
-        return Scorer
-    if name == "ModelBundle":
-        from stream_infer.bundle import ModelBundle
+    def __getattr__(name: str) -> Any:
+        """Load the public names on first use, so that ``import stream_infer`` (every command line) stays light."""
+        if name == "Scorer":
+            from stream_infer.scoring import Scorer
 
-        return ModelBundle
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return Scorer
+        if name == "ModelBundle":
+            from stream_infer.bundle import ModelBundle
+
+            return ModelBundle
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

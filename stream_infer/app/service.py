@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -118,7 +118,7 @@ class Service:
         if self._ops is not None:
             self._ops.stop()
 
-    def run(self, stopping: Signals) -> str:
+    def run(self, stopping: Callable[[], bool]) -> str:
         """Start the line, run it to its end, and close it. Returns ``stopped`` or ``finished``."""
         parts = self._start_up()
         self._loop_watch.begin(self._watchdog)

@@ -118,7 +118,9 @@ def output_schema(
     taken = {field["name"] for field in fixed_fields(multi_class)}
     faults = [f"{field} is a field of every scored event" for field in carried if field in taken]
     faults += [f"{field} is named twice" for field in dict.fromkeys(carried) if list(carried).count(field) > 1]
-    faults += [f"the type {type_} is one of every scored event" for type_ in _type_names(fields, name) & {name, _STATUS_NAME}]
+    faults += [
+        f"the type {type_} is one of every scored event" for type_ in _type_names(fields, name) & {name, _STATUS_NAME}
+    ]
     if faults:
         hint = "name each field once, and rename in the input schema what a scored event has itself"
         raise ConfigError([ConfigProblem("sink.fields", fault, hint) for fault in faults])

@@ -35,23 +35,6 @@ DEFAULT_RATE = 1_000.0
 """Payments a second: the default number of events takes some twenty seconds, and any laptop keeps up."""
 
 
-class End(Signals):
-    """A signal, or the demo's own end, whichever is first."""
-
-    def __init__(self, conductor: Conductor) -> None:
-        super().__init__()
-        self._conductor = conductor
-
-    def __call__(self) -> bool:
-        """True when the pipeline should drain."""
-        return super().__call__() or self._conductor.stopping()
-
-    @property
-    def interrupted(self) -> bool:
-        """True when a signal came before the demo was over."""
-        return super().__call__() and not self._conductor.stopping()
-
-
 def score_payments(options: DemoOptions) -> int:
     """Run a demo from start to end. Returns the exit code: 1 when a payment was lost.
 
@@ -76,12 +59,13 @@ def _score(options: DemoOptions, bootstrap_servers: str, folder: Path) -> int:
     configure_logging(config.observe.log_format, config.observe.log_level)
     feed.start()
     try:
-        with Service(config, RunOptions(), watchers=(figures, conductor)) as service, End(conductor) as end, screen:
-            service.run(end)
+        with Service(config, RunOptions(), watchers=(figures, conductor)) as service, Signals() as signals, screen:
+            service.run(lambda: signals() or conductor.stopping())
+            interrupted = signals() and not conductor.stopping()
             conductor.finish(clock.monotonic())
     finally:
         feed.stop()
-    summary = _summary(feed, figures, interrupted=end.interrupted)
+    summary = _summary(feed, figures, interrupted=interrupted)
     _say(options, summary)
     if feed.error is not None:
         raise feed.error

@@ -63,9 +63,10 @@ class ConfluentSchemaSource:
         try:
             self._client = SchemaRegistryClient.new_client(settings)
         except (ValueError, TypeError, OSError) as error:
-            raise ConfigError(
-                [ConfigProblem("schema_registry", f"the client refuses its settings: {error}")]
-            ) from error
+            # A complaint about an address quotes it, with the password that may be in it.
+            complaint = redact({"complaint": str(error)})["complaint"]
+            problem = ConfigProblem("schema_registry", f"the client refuses its settings: {complaint}")
+            raise ConfigError([problem]) from error
 
     def by_id(self, schema_id: int) -> str | None:
         """The Avro schema (JSON text) of a 4-byte id; None when the registry has no Avro schema by that id.

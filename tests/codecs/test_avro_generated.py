@@ -80,7 +80,7 @@ def typed_record(draw: st.DrawFn, names: Names, level: int) -> tuple[Any, Any]:
 
 
 def typed_union(draw: st.DrawFn, names: Names, level: int) -> tuple[Any, Any]:
-    branches = {}
+    branches: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {}
     for _ in range(draw(st.integers(1, 3))):
         schema, values = typed_values(draw, names, level + 1, in_union=True)
         branch = schema if isinstance(schema, str) else schema.get("name", schema["type"])

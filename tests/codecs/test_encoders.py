@@ -179,7 +179,7 @@ def test_multi_class(project: Project, encode: Encode) -> None:
         status=np.array([Status.OK, Status.SHED], np.uint8),
         score=np.array([0.5, np.nan], np.float32),
     )
-    more = [
+    more: list[dict[str, Any]] = [
         {"predicted_class": "b", "probabilities": [0.25, 0.5, 0.25]},
         {"predicted_class": None, "probabilities": None},
     ]

@@ -122,7 +122,11 @@ def test_the_records_own_are_looked_up_by_their_names(project: Project) -> None:
 
 def test_carried_fields_are_encoded_or_faulted(project: Project) -> None:
     projection = project({"id": "long", "at": MILLIS, "note": ("string", "-")}, (), ["id", "at", "note"])
-    rows = [{"id": 2**53 + 1, "at": dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC)}, {"id": "x", "at": 0}, {"at": 0}]
+    rows: list[dict[str, Any]] = [
+        {"id": 2**53 + 1, "at": dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC)},
+        {"id": "x", "at": 0},
+        {"at": 0},
+    ]
     decoded = decode_mappings(projection, rows)
     assert names(decoded) == ["OK", "WRONG_TYPE", "MISSING_FIELD"]
     assert [column.values[0] for column in decoded.carried] == [write_long(2**53 + 1), write_long(1000), b"\x02-"]
@@ -133,7 +137,7 @@ def test_a_table_is_read_by_columns(project: Project) -> None:
     projection = project(
         {**FIELDS, "note": ("string", "-")}, [*FEATURES, Feature("k", "$key", categories=("x",))], ["kind", "note"]
     )
-    table = {
+    table: dict[str, Any] = {
         "amount": np.array([1.5, np.nan]),
         "kind": np.array(["b", None], dtype=object),
         "geo.lat": np.array([3.0, 4.0], np.float32),

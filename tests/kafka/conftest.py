@@ -1,4 +1,4 @@
-"""One mock cluster for all tests of this room, and a listener that notes what it is told."""
+"""One mock cluster for all tests of this room, and sources on it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,11 @@ from stream_infer.kafka.client_log import client_logger
 from stream_infer.kafka.mock import MockCluster
 from stream_infer.kafka.properties import admin_properties, consumer_properties
 from stream_infer.kafka.source import KafkaSource
-from stream_infer.types import HeaderList, Records, Split
+from stream_infer.types import Records
+from tests.kafka.rig import Event, Listener
 
 QUICK_CLIENT = {"consumer": {"session.timeout.ms": 1500, "heartbeat.interval.ms": 200}}
 """A member that left is missed for ``session.timeout.ms`` by the mock cluster."""
-
-Event = tuple[bytes | None, bytes | None, int, HeaderList]
-"""Key, value, partition, headers."""
-
-
-class Listener:
-    """Notes rebalances; `owned` holds the splits of the moment."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, tuple[Split, ...]]] = []
-        self.owned: list[Split] = []
-
-    def splits_assigned(self, splits: Sequence[Split]) -> None:
-        self.told.append(("assigned", tuple(splits)))
-        self.owned += splits
-
-    def splits_revoked(self, splits: Sequence[Split]) -> None:
-        self.told.append(("revoked", tuple(splits)))
-        self.owned = [split for split in self.owned if split not in splits]
-
-    def splits_lost(self, splits: Sequence[Split]) -> None:
-        self.told.append(("lost", tuple(splits)))
-        self.owned = [split for split in self.owned if split not in splits]
 
 
 @pytest.fixture(scope="session")

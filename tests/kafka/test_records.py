@@ -30,7 +30,8 @@ def test_columns_keep_the_order_of_the_client() -> None:
     assert records.values.to_list() == [b"v", None, b""]
     assert records.keys.to_list() == [b"k7", b"k2", b"k8"]
     assert records.received_ms == 99
-    assert (records.split_index.dtype, records.offset.dtype) == (np.int32, np.int64)
+    assert records.split_index.dtype == np.dtype(np.int32)
+    assert records.offset.dtype == np.dtype(np.int64)
 
 
 def test_the_split_table_holds_only_what_is_there() -> None:

@@ -18,13 +18,9 @@ from stream_infer.kafka.mock import MockCluster
 from stream_infer.kafka.properties import admin_properties, producer_properties
 from stream_infer.kafka.sink import KafkaSink, Route
 from stream_infer.types import (
-    Binary,
-    HeaderRows,
-    ModelIdentity,
     Records,
     Reject,
     ScoredBatch,
-    ScoredColumns,
     Split,
     Status,
 )
@@ -38,36 +34,6 @@ JAVA_PARTITIONS = {b"k0": 1, b"k1": 1, b"k2": 1, b"k3": 0, b"k4": 0, b"k5": 0, b
 """``(murmur2(key) & 0x7fffffff) % 4``, computed apart from any client."""
 
 
-def batch(
-    payloads: Sequence[bytes | None],
-    *,
-    flagged: Sequence[int] = (),
-    status: Sequence[Status] = (),
-    rejects: Sequence[Reject] = (),
-    timestamp_ms: int = 5000,
-) -> ScoredBatch:
-    """One event for each payload: key k<row>, input value in<row>, from partition row % 2."""
-    count = len(payloads)
-    records = Records(
-        values=Binary.from_values([b"in%d" % row for row in range(count)]),
-        keys=Binary.from_values([b"k%d" % row for row in range(count)]),
-        splits=(Split("payments", 0, 1), Split("payments", 1, 1)),
-        split_index=np.arange(count, dtype=np.int32) % 2,
-        offset=np.arange(count, dtype=np.int64),
-        timestamp_ms=np.arange(count, dtype=np.int64) + timestamp_ms,
-        received_ms=0,
-        headers=HeaderRows([[("row", b"%d" % row)] for row in range(count)]),
-    )
-    scored = ScoredColumns(
-        score=np.zeros(count, np.float32),
-        flagged=np.isin(np.arange(count), list(flagged)),
-        status=np.array(status or [Status.OK] * count, np.uint8),
-        model_index=np.zeros(count, np.uint8),
-        models=(ModelIdentity("fraud", "7", "ab" * 32, 0.9),),
-    )
-    return ScoredBatch(records, scored, Binary.from_values(list(payloads)), tuple(rejects))
-
-
 class Harness:
     """A sink on topics of its own."""
 
@@ -78,7 +44,7 @@ class Harness:
         )
         client = options.pop("client", {})
         timeout_s = options.pop("publish_timeout_s", 5)
-        settings = {
+        settings: dict[str, Any] = {
             "routes": [Route("flagged", self.flagged), Route("not_flagged", self.calm)],
             "partition": "key",
             "max_unacknowledged": 1000,
@@ -188,7 +154,7 @@ def by_key(messages: Sequence[Message]) -> dict[bytes | None, Message]:
 
 
 def test_a_scored_event_keeps_key_and_timestamp(usual: Harness, read: Read) -> None:
-    assert usual.sink.publish(batch([b"a", None, b"c"])) == []
+    assert usual.sink.publish(scored_batch([b"a", None, b"c"])) == []
     usual.flush()
     found = by_key(read(usual.topic))
     assert {key: message.value() for key, message in found.items()} == {b"k0": b"a", b"k2": b"c"}
@@ -197,14 +163,14 @@ def test_a_scored_event_keeps_key_and_timestamp(usual: Harness, read: Read) -> N
 
 
 def test_keys_are_partitioned_as_java_does(usual: Harness, read: Read) -> None:
-    usual.sink.publish(batch([b"x"] * 8))
+    usual.sink.publish(scored_batch([b"x"] * 8))
     usual.flush()
     assert {message.key(): message.partition() for message in read(usual.topic)} == JAVA_PARTITIONS
 
 
 def test_the_partition_of_the_input_is_kept_where_asked_for(harness: Callable[..., Harness], read: Read) -> None:
     made = harness(partition="input")
-    made.sink.publish(batch([b"x"] * 6))
+    made.sink.publish(scored_batch([b"x"] * 6))
     made.flush()
     assert {message.key(): message.partition() for message in read(made.topic)} == {
         b"k%d" % row: row % 2 for row in range(6)
@@ -213,7 +179,7 @@ def test_the_partition_of_the_input_is_kept_where_asked_for(harness: Callable[..
 
 def test_routes_take_scored_events_by_decision_and_no_shed_ones(usual: Harness, read: Read) -> None:
     status = [Status.OK, Status.OK, Status.SHED]
-    usual.sink.publish(batch([b"a", b"b", b"shed"], flagged=[1], status=status))
+    usual.sink.publish(scored_batch([b"a", b"b", b"shed"], flagged=[1], status=status))
     usual.flush()
     assert len(read(usual.topic)) == 3
     assert [message.value() for message in read(usual.flagged)] == [b"b"]
@@ -221,7 +187,7 @@ def test_routes_take_scored_events_by_decision_and_no_shed_ones(usual: Harness, 
 
 
 def test_a_reject_becomes_a_dead_letter_with_the_original_bytes(usual: Harness, read: Read) -> None:
-    usual.sink.publish(batch([b"a", None], rejects=[Reject(1, Status.MALFORMED, "bad union index")]))
+    usual.sink.publish(scored_batch([b"a", None], rejects=[Reject(1, Status.MALFORMED, "bad union index")]))
     usual.flush()
     [dead] = read(usual.dead)
     assert (dead.key(), dead.value(), dead.timestamp()[1]) == (b"k1", b"in1", 5001)
@@ -233,7 +199,7 @@ def test_a_reject_becomes_a_dead_letter_with_the_original_bytes(usual: Harness, 
 
 def test_an_output_that_is_too_large_becomes_a_dead_letter(harness: Callable[..., Harness], read: Read) -> None:
     made = harness(client={"producer": {"message.max.bytes": 2000}})
-    refused = made.sink.publish(batch([b"a", b"x" * 2000]))
+    refused = made.sink.publish(scored_batch([b"a", b"x" * 2000]))
     made.flush()
     assert refused == [(1, Status.OUTPUT_TOO_LARGE)]
     assert [message.value() for message in read(made.topic)] == [b"a"]
@@ -245,7 +211,7 @@ def test_an_output_that_is_too_large_becomes_a_dead_letter(harness: Callable[...
 def test_room_counts_what_is_not_acknowledged(harness: Callable[..., Harness]) -> None:
     made = harness(max_unacknowledged=100, client={"linger.ms": 4000})
     assert made.sink.room() == 33
-    made.sink.publish(batch([b"x"] * 10))
+    made.sink.publish(scored_batch([b"x"] * 10))
     assert made.sink.room() == 26
     made.flush()
     assert made.sink.room() == 33
@@ -253,7 +219,7 @@ def test_room_counts_what_is_not_acknowledged(harness: Callable[..., Harness]) -
 
 def test_a_partition_that_the_output_lacks_is_named(harness: Callable[..., Harness]) -> None:
     made = harness(partition="input")
-    scored = batch([b"x"])
+    scored = scored_batch([b"x"])
     moved = Records(
         scored.records.values,
         scored.records.keys,
@@ -277,10 +243,10 @@ def test_a_missing_topic_is_named_at_the_start(bootstrap_servers: str) -> None:
 
 def test_abandoned_messages_are_never_sent(harness: Callable[..., Harness], read: Read) -> None:
     made = harness(client={"linger.ms": 4000})
-    made.sink.publish(batch([b"abandoned"] * 10))
+    made.sink.publish(scored_batch([b"abandoned"] * 10))
     made.sink.abandon()
     assert made.sink.room() == 333
-    made.sink.publish(batch([b"later"] * 10))
+    made.sink.publish(scored_batch([b"later"] * 10))
     made.flush()
     assert {message.value() for message in read(made.topic)} == {b"later"}
 
@@ -291,9 +257,9 @@ def test_a_failed_delivery_is_raised_once_and_empties_the_sink() -> None:
         made = Harness(cluster.bootstrap_servers, admin, publish_timeout_s=1.0)
         create(cluster.bootstrap_servers, made)
         made.sink.start()
-        made.sink.publish(batch([b"delivered"]))
+        made.sink.publish(scored_batch([b"delivered"]))
         made.flush()
-    made.sink.publish(batch([b"x"] * 3))
+    made.sink.publish(scored_batch([b"x"] * 3))
     with pytest.raises(SinkUnavailable, match=made.topic):
         made.flush()
     assert made.sink.flushed(0)

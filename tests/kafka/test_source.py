@@ -12,7 +12,7 @@ from stream_infer.errors import FatalError
 from stream_infer.kafka import source as source_module
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.types import HeaderList, Records, Split
-from tests.kafka.conftest import Event, Listener
+from tests.kafka.rig import Event, Listener
 
 Produce = Callable[[Sequence[Event]], str]
 OpenSource = Callable[..., tuple[KafkaSource, Listener]]
@@ -202,8 +202,8 @@ def test_an_error_of_the_listener_reaches_the_caller_of_poll_as_itself(
 ) -> None:
     source, listener = open_source(produce(events(8)), "listener")
 
-    def refuse(_splits: Sequence[Split]) -> None:
-        raise FatalError("the listener refuses")
+    def refuse(splits: Sequence[Split]) -> None:
+        raise FatalError(f"the listener refuses {len(splits)} splits")
 
     listener.splits_assigned = refuse  # type: ignore[method-assign]  # scripted fault
     with pytest.raises(FatalError, match="the listener refuses"):

@@ -49,6 +49,10 @@ def test_a_single_row_answers_as_it_does_among_others(model: bytes, output: Outp
         np.testing.assert_array_equal(session.run({"X": cells[row : row + 1]})[0], together[row])
 
 
+def test_a_single_row_is_run_as_two() -> None:
+    assert runtime(zoo.rows_of_call(), width=1).run({"X": rows(1, 1)}).tolist() == [[2.0]]
+
+
 @pytest.mark.parametrize("batch", [1, 2, 5, 8])
 @pytest.mark.parametrize("count", [1, 2, 8, 11])
 def test_a_fixed_batch_is_padded_and_cut(batch: int, count: int) -> None:

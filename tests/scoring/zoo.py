@@ -204,6 +204,18 @@ def divides(width: int = 1) -> bytes:
     return model(nodes, [("X", FLOAT, ["n", width])], [("score", FLOAT, ["n", width])])
 
 
+def rows_of_call() -> bytes:
+    """How many rows the call had, as every row's score."""
+    nodes = [
+        helper.make_node("Mul", ["X", "zero"], ["nothing"]),
+        helper.make_node("Shape", ["X"], ["rows"], start=0, end=1),
+        helper.make_node("Cast", ["rows"], ["count"], to=FLOAT),
+        helper.make_node("Add", ["nothing", "count"], ["score"]),
+    ]
+    constants = {"zero": np.array([0], np.float32)}
+    return model(nodes, [("X", FLOAT, ["n", 1])], [("score", FLOAT, ["n", 1])], constants)
+
+
 def mean_of_batch(width: int = 3) -> bytes:
     """One row whatever the batch."""
     nodes = [helper.make_node("ReduceMean", ["X"], ["score"], axes=[0, 1], keepdims=1)]

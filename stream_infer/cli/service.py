@@ -51,10 +51,10 @@ def run(config: Path, overrides: tuple[str, ...], output_format: OutputFormat | 
         overrides = (*overrides, f"observe.log_format={output_format}")
     loaded = load(config, overrides)
 
-    from stream_infer import app
+    from stream_infer.app import run as run_service
 
     with problems_of(config, overrides):
-        return app.run(loaded.config, RunOptions(**options))
+        return run_service(loaded.config, RunOptions(**options))
 
 
 @click.command(
@@ -85,9 +85,9 @@ def validate(config: Path, overrides: tuple[str, ...], connect: bool, output_for
 
 
 def _connect_checks(config: Config) -> Iterable[Check]:
-    from stream_infer import app
+    from stream_infer.app import connect_checks
 
-    return app.connect_checks(config)
+    return connect_checks(config)
 
 
 def _show_validation(source: str, loaded: LoadedConfig, checks: Iterable[Check]) -> bool:

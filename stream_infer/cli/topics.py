@@ -45,10 +45,10 @@ def topics_create(
     """Create the topics of CONFIG that don't exist; the others stay as they are."""
     loaded = load(config, overrides)
 
-    from stream_infer import app
+    from stream_infer.app import topics_create
 
     with problems_of(config, overrides):
-        reports = app.topics_create(loaded.config, partitions=partitions, replication_factor=replication_factor)
+        reports = topics_create(loaded.config, partitions=partitions, replication_factor=replication_factor)
         _show_topics(reports, output_format)
 
 
@@ -60,10 +60,10 @@ def topics_list(config: Path, overrides: tuple[str, ...], output_format: OutputF
     """Show which topics CONFIG names, what for, and whether they exist."""
     loaded = load(config, overrides)
 
-    from stream_infer import app
+    from stream_infer.app import topics_list
 
     with problems_of(config, overrides):
-        _show_topics(app.topics_list(loaded.config), output_format)
+        _show_topics(topics_list(loaded.config), output_format)
 
 
 @topics.command("describe")
@@ -74,10 +74,10 @@ def topics_describe(config: Path, overrides: tuple[str, ...], output_format: Out
     """As list, with the settings of each topic (retention, clean-up, largest message)."""
     loaded = load(config, overrides)
 
-    from stream_infer import app
+    from stream_infer.app import topics_describe
 
     with problems_of(config, overrides):
-        _show_topics(app.topics_describe(loaded.config), output_format)
+        _show_topics(topics_describe(loaded.config), output_format)
 
 
 def _show_topics(reports: Iterable[TopicReport], output_format: OutputFormat) -> None:

@@ -359,6 +359,10 @@ class Pipeline:
         self._batcher.drop(leaving)
         self._forget(leaving, "lost")
 
+    def records_lost(self, split: Split, count: int) -> None:
+        """Nothing can be done about them but to say so."""
+        self._instrument.records_lost(split, count)
+
     def _must_wait_for(self, splits: Collection[Split]) -> bool:
         return not self._delivery.must_rewind and any(flight.touches(splits) for flight in self._flights)
 

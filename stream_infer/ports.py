@@ -40,6 +40,10 @@ class SourceListener(Protocol):
         """These splits are already somebody else's: drop, never commit."""
         ...
 
+    def records_lost(self, split: Split, count: int) -> None:
+        """``count`` records of this split were deleted before they were read; reading goes on behind them."""
+        ...
+
 
 class Source(Protocol):
     """Where records come from. One thread owns it."""
@@ -261,6 +265,9 @@ class Instrument:
 
     def splits_changed(self, kind: str, splits: Sequence[Split]) -> None:
         """A rebalance: ``kind`` is assigned, revoked, lost or rewound."""
+
+    def records_lost(self, split: Split, count: int) -> None:
+        """Retention deleted ``count`` committed-to but unread records (``on_data_loss = "continue"``)."""
 
     def lag_observed(self, lag: Mapping[Split, tuple[int, float | None]]) -> None:
         """Per split: records behind the end, and seconds behind (None when unknown)."""

@@ -161,6 +161,15 @@ def test_a_commit_that_cannot_even_be_sent_is_tried_again(line: Line) -> None:
     assert line.facts.named("checkpoint_failed") == [("commit", "no coordinator")]
 
 
+def test_records_that_retention_deleted_are_reported(line: Line) -> None:
+    fill(line, 4, partitions=1)
+    line.pipeline.start()
+    line.source.delete(0, 3)
+    line.steps_until(lambda: line.source.committed == {0: 4})
+    assert [(split.partition, count) for split, count in line.facts.named("records_lost")] == [(0, 3)]
+    assert line.delivered() == [(0, 3)]
+
+
 def test_what_was_not_opened_is_not_closed(line: Line) -> None:
     line.pipeline.close()
     assert not line.source.closed

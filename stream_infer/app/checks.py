@@ -62,7 +62,7 @@ def _decoder(config: Config, bundle: ModelBundle) -> str:
 
 
 def _broker(config: Config, admin: KafkaAdmin) -> str:
-    admin.wait_ready(_BROKER_TIMEOUT_S)
+    admin.wait_ready(_BROKER_TIMEOUT_S, patient=False)
     return f"{config.kafka.bootstrap_servers} answers"
 
 

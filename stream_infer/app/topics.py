@@ -7,6 +7,7 @@ input, so that ``sink.partition = "input"`` and co-partitioned joins work.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stream_infer.app import assembly
 from stream_infer.clock import SystemClock
@@ -56,12 +57,15 @@ def topics_list(config: Config) -> Iterator[TopicReport]:
 
 
 def topics_describe(config: Config) -> Iterator[TopicReport]:
-    """As `topics_list`, with notes on what does not fit together."""
+    """As `topics_list`, with the settings of each and notes on what does not fit together."""
     roles = _roles(config)
-    found = _connected(config).topics(roles)
+    admin = _connected(config)
+    found = admin.topics(roles)
+    settings = admin.topic_settings(found)
     inputs = {found[topic].partitions for topic in config.source.topics if topic in found}
     for topic in roles:
-        yield _report(roles, found, topic, _oddity(config, found, topic, inputs))
+        report = _report(roles, found, topic, _oddity(config, found, topic, inputs))
+        yield replace(report, settings=settings.get(topic, {}))
 
 
 def _oddity(config: Config, found: dict[str, TopicInfo], topic: str, input_partitions: set[int]) -> str:
@@ -75,7 +79,7 @@ def _oddity(config: Config, found: dict[str, TopicInfo], topic: str, input_parti
 
 def _connected(config: Config) -> KafkaAdmin:
     admin = assembly.admin(config, SystemClock())
-    admin.wait_ready(_CONNECT_TIMEOUT_S)
+    admin.wait_ready(_CONNECT_TIMEOUT_S, patient=False)
     return admin
 
 

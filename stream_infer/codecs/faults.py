@@ -7,7 +7,6 @@ and types, never a value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -100,8 +99,3 @@ class Verdicts:
             self.status[row] = fault.status
             if fault.detail:
                 self.details[row] = fault.detail
-
-    def reject_all(self, rows: Sequence[int], fault: Fault) -> None:
-        """Reject several rows for the same reason."""
-        for row in rows:
-            self.reject(row, fault)

@@ -23,6 +23,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the client's stubs leave these three out
     AdminClient,
+    ConfigResource,
     ListOffsetsResultInfo,
     NewTopic,
     OffsetSpec,
@@ -36,8 +37,18 @@ from stream_infer.kafka.properties import Properties
 from stream_infer.kafka.watch import ConnectionWatch
 
 _LOGGER = logging.getLogger("stream_infer.kafka")
+SHOWN_SETTINGS = (
+    "cleanup.policy",
+    "max.message.bytes",
+    "message.timestamp.type",
+    "min.insync.replicas",
+    "retention.ms",
+)
+"""Settings of a topic that a pipeline's behaviour depends on."""
 _ATTEMPT_S = 1.0
 """How long one attempt to reach a broker waits, and so how late a refusal is noticed."""
+_ASK_AGAIN_S = 0.2
+"""Pause before a coordinator that is still loading is asked again; it takes a second or so."""
 _Answer = TypeVar("_Answer")
 
 
@@ -88,19 +99,25 @@ class KafkaAdmin:
         except KafkaException as error:
             raise from_exception(error, "opening an admin client") from error
 
-    def wait_ready(self, timeout_s: float) -> None:
+    def wait_ready(self, timeout_s: float, *, patient: bool = True) -> None:
         """Wait until a broker answers.
+
+        Args:
+            timeout_s: how long to wait, in seconds.
+            patient: False to give up as soon as every broker has refused the connection.
 
         Raises:
             SourceUnavailable: none did within ``timeout_s``.
             NotAuthorized: the credentials or the certificates are refused; raised at once.
         """
-        deadline = Deadline.after(timeout_s, self._clock.monotonic())
+        began_at = self._clock.monotonic()
+        deadline = Deadline.after(timeout_s, began_at)
         announced = False
         while not self._answers(max(0.1, min(_ATTEMPT_S, deadline.remaining(self._clock.monotonic())))):
-            if deadline.passed(self._clock.monotonic()):
+            now = self._clock.monotonic()
+            if deadline.passed(now) or (self._watch.down and not patient):
                 raise SourceUnavailable(
-                    f"{self._watch.reason()}; gave up after {timeout_s:g} s (check kafka.bootstrap_servers)"
+                    f"{self._watch.reason()}; gave up after {now - began_at:.0f} s (check kafka.bootstrap_servers)"
                 )
             if not announced:
                 _LOGGER.warning("no broker answered yet; trying again", extra={"brokers": self._address})
@@ -152,12 +169,41 @@ class KafkaAdmin:
         futures = self._client.create_topics(new, request_timeout=self._timeout_s) if new else {}
         return tuple(name for name, future in futures.items() if self._created(name, future))
 
+    def topic_settings(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """`SHOWN_SETTINGS` of each of these topics, as in force (the broker's defaults included).
+
+        Raises:
+            SourceUnavailable: no answer in time.
+            NotAuthorized: the settings of a topic may not be described.
+        """
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        asked = self._client.describe_configs(resources, request_timeout=self._timeout_s) if resources else {}
+        found = {}
+        for resource, future in asked.items():
+            settings = self._answer(future, "describing settings", place(resource.name))
+            found[resource.name] = {name: str(settings[name].value) for name in SHOWN_SETTINGS if name in settings}
+        return found
+
     def check_group(self, group_id: str) -> None:
         """Ask for the group's offsets, which takes the right to the group.
+
+        A coordinator that is still loading (the first group of a new cluster, a restarted broker) is asked again.
 
         Raises:
             NotAuthorized, SourceUnavailable
         """
+        deadline = Deadline.after(self._timeout_s, self._clock.monotonic())
+        while True:
+            try:
+                self._list_group_offsets(group_id)
+            except SourceUnavailable:
+                if deadline.passed(self._clock.monotonic()):
+                    raise
+                self._clock.sleep(_ASK_AGAIN_S)
+            else:
+                return
+
+    def _list_group_offsets(self, group_id: str) -> None:
         request = [ConsumerGroupTopicPartitions(group_id)]
         for future in self._client.list_consumer_group_offsets(request, request_timeout=self._timeout_s).values():
             self._answer(future, "reading committed offsets", f"of group {group_id}")
@@ -227,4 +273,4 @@ class KafkaAdmin:
         return self._watch.refusal() or from_exception(error, doing, where=where or f"at {self._address}")
 
 
-__all__ = ["KafkaAdmin", "TopicInfo", "TopicSpec"]
+__all__ = ["SHOWN_SETTINGS", "KafkaAdmin", "TopicInfo", "TopicSpec"]

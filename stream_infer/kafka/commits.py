@@ -2,6 +2,11 @@
 
 Rule: a commit is confirmed by its offsets. A commit that timed out is forgotten while its answer may still come,
 and that late answer must not be taken for the answer to the next one.
+
+The answer comes through the client's ``on_commit``, which only a poll serves. Inside a rebalance callback the
+client must not be polled (it aborts the process: a poll within a poll takes the outer one's state away), so there
+the group is asked for its offsets instead. The question follows the commit on the same connection, and its
+answer therefore shows whether the commit was taken.
 """
 
 from __future__ import annotations
@@ -11,9 +16,11 @@ from collections.abc import Iterable
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import CommitFailed, StreamInferError
-from stream_infer.kafka.errors import from_exception, place, to_error
+from stream_infer.kafka.errors import from_exception, is_transient, place, to_error
 
 _DOING = "committing offsets"
+_MAX_LOOKUPS = 20
+"""Look-ups that do not show the offsets before they count as refused: the client may have sent them a second time."""
 
 
 class CommitUnderWay:
@@ -21,6 +28,7 @@ class CommitUnderWay:
 
     def __init__(self) -> None:
         self._awaited: frozenset[tuple[str, int, int]] | None = None
+        self._lookups = 0
         self._error: StreamInferError | None = None
 
     def begin(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -31,6 +39,7 @@ class CommitUnderWay:
             FatalError: it is refused for good.
         """
         self._error = None
+        self._lookups = 0
         self._awaited = _identity(partitions)
         try:
             consumer.commit(offsets=partitions, asynchronous=True)
@@ -49,6 +58,24 @@ class CommitUnderWay:
             self._error = to_error(failed.error, _DOING, where=where, retriable=CommitFailed)
         elif error is not None:
             self._error = to_error(error, _DOING, retriable=CommitFailed)
+
+    def look_up(self, consumer: Consumer, timeout_s: float) -> None:
+        """Ask the group for the awaited offsets, for at most ``timeout_s`` seconds; no answer changes nothing."""
+        if self._awaited is None:
+            return
+        try:
+            found = consumer.committed([TopicPartition(*where) for where in self._awaited], timeout=timeout_s)
+        except KafkaException as error:
+            if not is_transient(error.args[0]):
+                self._awaited = None
+                self._error = from_exception(error, _DOING, retriable=CommitFailed)
+            return
+        self._lookups += 1
+        if _identity(found) == self._awaited:
+            self._awaited = None
+        elif self._lookups >= _MAX_LOOKUPS:
+            self._awaited = None
+            self._error = CommitFailed(f"{_DOING} failed: the group did not take them during a rebalance")
 
     @property
     def waiting(self) -> bool:

@@ -7,7 +7,8 @@ helps nobody. Every message says what was being done, on which topic, partition 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -172,6 +173,17 @@ def from_exception(
     return to_error(exception.args[0], doing, where=where, retriable=retriable)
 
 
+@contextlib.contextmanager
+def translated(
+    doing: str, *, where: str = "", retriable: Callable[[str], RetriableError] = SourceUnavailable
+) -> Iterator[None]:
+    """Raise a KafkaException of the block as what `to_error` makes of it."""
+    try:
+        yield
+    except KafkaException as error:
+        raise from_exception(error, doing, where=where, retriable=retriable) from error
+
+
 def describe(error: KafkaError) -> str:
     """The client's text and the code's name: ``Connection refused (_TRANSPORT)``."""
     return f"{error.str()} ({error.name()})"
@@ -213,4 +225,5 @@ __all__ = [
     "is_transient",
     "place",
     "to_error",
+    "translated",
 ]

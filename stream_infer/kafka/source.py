@@ -4,12 +4,13 @@ Rule: one thread owns the consumer, and the client decides nothing: where to sta
 go back is said here, explicitly, for each partition.
 
 Theory of operation. The client calls back (rebalances, commit results) only from inside its own ``poll`` and
-``consume``, so each call to those may bring a message nobody asked for, or take partitions away. Therefore
+``consume``, so each call to those may bring a message nobody asked for, or take partitions away; and inside a
+callback the client must not be polled again. Therefore
 
 1. every message goes through one buffer, ``_carried``: whatever a call brought that the caller had no room for
    waits there, and a revoked partition is taken out of it inside the callback, before its next owner starts;
 2. a generation is given to a partition when it is assigned and when it is rewound, never in between;
-3. a commit is confirmed by its offsets, so that a late answer to an earlier one is not taken for it.
+3. a commit is confirmed by its offsets (`stream_infer.kafka.commits`), inside a callback by asking for them.
 
 The bug that 1 prevents: a message polled before a rebalance and handed out after it would carry the new
 generation of its partition, and be scored twice in one life.
@@ -17,8 +18,9 @@ generation of its partition, and be scored twice in one life.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +31,10 @@ from stream_infer.errors import CommitFailed, RetriableError, SourceUnavailable,
 from stream_infer.kafka.assignment import LogBounds, OnDataLoss, OwnedPartition, Start, StartPolicy
 from stream_infer.kafka.client_log import client_logger
 from stream_infer.kafka.commits import CommitUnderWay
-from stream_infer.kafka.errors import OFFSET_GONE, from_exception, is_transient, place, to_error
+from stream_infer.kafka.errors import OFFSET_GONE, is_transient, place, to_error, translated
+from stream_infer.kafka.ownership import Ownership, Place
 from stream_infer.kafka.properties import Properties
-from stream_infer.kafka.records import SplitTable, to_records
+from stream_infer.kafka.records import to_records
 from stream_infer.kafka.watch import ConnectionWatch
 from stream_infer.ports import SourceListener
 from stream_infer.types import Records, Split
@@ -46,6 +49,8 @@ _PROBE_TIMEOUT_S = 0.5
 """How long a poll asks for a sign of life while all brokers are down."""
 _SERVE_S = 0.05
 """Slice in which a synchronous commit waits for its answer."""
+_COMMIT_LOOKUP_S = 0.5
+"""How long the group is asked for its offsets inside a callback; several round trips to a distant cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +89,14 @@ class KafkaSource:
         self._policy = StartPolicy(start, on_data_loss, bounds, _LOOKUP_TIMEOUT_S)
         self._watch = ConnectionWatch(str(properties["bootstrap.servers"]))
         self._incremental = _is_incremental(properties)
-        self._owned: dict[tuple[str, int], OwnedPartition] = {}
-        self._table = SplitTable.of(())
+        self._owned = Ownership()
         self._unplaced: list[TopicPartition] = []
         self._carried: list[Message] = []
-        self._generation = 0
-        self._gaps: set[tuple[str, int]] = set()
+        self._gaps: set[Place] = set()
         self._commit = CommitUnderWay()
         self._failure: StreamInferError | None = None
         self._paused_by_caller = self._paused_by_carry = False
-        self._closing = False
+        self._closing = self._in_callback = False
 
     # ------------------------------------------------------------------ life
 
@@ -110,13 +113,11 @@ class KafkaSource:
             "on_commit": self._commit.answered,
             "logger": client_logger(),
         }
-        try:
+        with translated("joining the group"):
             self._consumer = Consumer(settings)
             self._consumer.subscribe(
                 self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
-        except KafkaException as error:
-            raise from_exception(error, "joining the group") from error
 
     def close(self) -> None:
         """Leave the group, without committing anything."""
@@ -133,16 +134,17 @@ class KafkaSource:
             SourceUnavailable: all brokers are down, or a fetch fails for now.
             FatalError: DataLoss, NotAuthorized, TopicMissing, Fenced.
         """
-        self._place_rest()
-        self._bridge_gaps()
-        self._fill(max_records, timeout_s)
+        with translated("reading"):
+            self._place_rest()
+            self._bridge_gaps()
+            self._fill(max_records, timeout_s)
         self._raise_failure()
         messages, self._carried = self._carried[:max_records], self._carried[max_records:]
         self._bound_carried()
         if not messages:
             self._check_connection()
             return None
-        return to_records(messages, self._table, self._clock.wall_ms())
+        return to_records(messages, self._owned.table, self._clock.wall_ms())
 
     def pause(self) -> None:
         """Stop fetching; membership stays. What was fetched ahead is fetched again after `resume`."""
@@ -158,32 +160,28 @@ class KafkaSource:
         """Go back to ``offsets`` under new generations; splits no longer owned are left out of the answer."""
         renamed = {}
         targets = []
-        generation = self._next_generation()
+        generation = self._owned.next_generation()
         for split, offset in offsets.items():
-            partition = self._owned.get((split.source, split.partition))
-            if partition is None or partition.split != split:
-                continue
-            partition.split = split._replace(generation=generation)
-            partition.start_offset = offset
-            partition.was_committed = True
-            renamed[split] = partition.split
-            targets.append(partition.at(offset))
+            partition = self._owned.restart(split, offset, generation)
+            if partition is not None:
+                renamed[split] = partition.split
+                targets.append(partition.at(offset))
         self._drop_carried((target.topic, target.partition) for target in targets)
-        self._reindex()
-        self._move(targets)
+        with translated("rewinding"):
+            self._move(targets)
         return renamed
 
     def caught_up(self) -> bool:
         """True when every owned split has been read to the end that stood there when it was assigned."""
         if self._carried or self._unplaced or not self._owned:
             return False
-        return all(offset >= partition.end_at_start for partition, offset in self._next_offsets())
+        return all(offset >= partition.end_at_start for partition, offset in self._owned.next_offsets(self._consumer))
 
     def positions(self) -> Mapping[Split, KafkaPosition]:
         """What is cheaply known of each owned split, without asking the broker."""
         return {
             partition.split: KafkaPosition(offset, self._cached_end(partition))
-            for partition, offset in self._next_offsets()
+            for partition, offset in self._owned.next_offsets(self._consumer)
         }
 
     # ------------------------------------------------------------------ commit
@@ -206,11 +204,11 @@ class KafkaSource:
             FatalError: it was refused for good.
         """
         if self._commit.waiting:
-            self._serve(0.0)
+            self._await_commit(0.0)
         return self._commit.done()
 
     def commit_now(self, offsets: Mapping[Split, int], deadline: Deadline) -> None:
-        """Commit and wait. Also called from inside a revoke, where the client may be polled again.
+        """Commit and wait. Also called from inside a revoke.
 
         Raises:
             CommitFailed: not acknowledged by ``deadline``.
@@ -223,7 +221,15 @@ class KafkaSource:
             if deadline.passed(self._clock.monotonic()):
                 self._commit.forget()
                 raise CommitFailed(f"committing offsets: no answer in time from {self._watch.address}")
-            self._serve(min(_SERVE_S, deadline.remaining(self._clock.monotonic())))
+            self._await_commit(min(_SERVE_S, deadline.remaining(self._clock.monotonic())))
+
+    def _await_commit(self, wait_s: float) -> None:
+        if not self._in_callback:
+            self._serve(wait_s)
+            return
+        self._commit.look_up(self._consumer, max(wait_s, _COMMIT_LOOKUP_S))
+        if self._commit.waiting:
+            self._clock.sleep(wait_s)
 
     # ------------------------------------------------------------------ messages
 
@@ -246,7 +252,7 @@ class KafkaSource:
         self._bound_carried()
 
     def _take(self, messages: Sequence[Message]) -> None:
-        good = [message for message in messages if message.error() is None and self._table.holds(message)]
+        good = [message for message in messages if message.error() is None and self._owned.table.holds(message)]
         if len(good) < len(messages):
             for message in messages:
                 if (error := message.error()) is not None:
@@ -280,7 +286,7 @@ class KafkaSource:
     def _bridge_gaps(self) -> None:
         for where in list(self._gaps):
             partition = self._owned[where]
-            (_, wanted), *_ = self._next_offsets([partition])
+            [(_, wanted)] = self._owned.next_offsets(self._consumer, [partition])
             partition.start_offset = self._policy.after_gap(partition, wanted)
             self._move([partition.at(partition.start_offset)])
             self._gaps.discard(where)
@@ -295,10 +301,11 @@ class KafkaSource:
         try:
             self._consumer.list_topics(self._topics[0], timeout=_PROBE_TIMEOUT_S)
         except KafkaException as error:
+            self._watch.silent()
             raise SourceUnavailable(self._watch.reason()) from error
         self._watch.answered()
 
-    def _drop_carried(self, places: Iterable[tuple[str, int]]) -> None:
+    def _drop_carried(self, places: Iterable[Place]) -> None:
         gone = set(places)
         self._carried = [m for m in self._carried if (m.topic(), m.partition()) not in gone]
 
@@ -315,75 +322,68 @@ class KafkaSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._watch.answered()
-        try:
-            placed = self._policy.place(consumer, partitions, self._next_generation())
-        except RetriableError as error:
-            # Accept the assignment, or the group would wait for us; read when a later poll has found out where.
-            self._assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
-            consumer.pause(partitions)
-            self._unplaced += partitions
-            self._keep_failure(error)
-        else:
-            self._assign([partition.at(partition.start_offset) for partition in placed])
-            self._adopt(placed)
+        with self._callback():
+            try:
+                placed = self._policy.place(consumer, partitions, self._owned.next_generation())
+            except RetriableError as error:
+                # Accept the assignment, or the group would wait for us; a later poll finds out where to read.
+                self._assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
+                consumer.pause(partitions)
+                self._unplaced += partitions
+                self._keep_failure(error)
+            else:
+                self._assign([partition.at(partition.start_offset) for partition in placed])
+                self._adopt(placed)
 
     def _place_rest(self) -> None:
         """Find the start of partitions that could not be placed when they were assigned."""
         if self._unplaced:
-            placed = self._policy.place(self._consumer, self._unplaced, self._next_generation())
+            placed = self._policy.place(self._consumer, self._unplaced, self._owned.next_generation())
+            self._move([partition.at(partition.start_offset) for partition in placed])
             self._unplaced = []
             self._adopt(placed)
-            self._move([partition.at(partition.start_offset) for partition in placed])
 
     def _adopt(self, placed: Sequence[OwnedPartition]) -> None:
         if not placed:
             return
-        for partition in placed:
-            self._owned[partition.split.source, partition.split.partition] = partition
-        self._reindex()
+        self._owned.add(placed)
         # A partition that was paused when it left comes back paused.
         self._paused_by_caller = self._paused_by_carry = False
         self._apply_pause()
         self._listener.splits_assigned([partition.split for partition in placed])
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        if self._closing:
-            return
-        self._listener.splits_revoked(self._splits_of(partitions))
-        self._disown(partitions)
+        self._give_up(partitions, self._listener.splits_revoked)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._give_up(partitions, self._listener.splits_lost)
+
+    def _give_up(self, partitions: Sequence[TopicPartition], tell: Callable[[Sequence[Split]], None]) -> None:
         if self._closing:
             return
-        self._listener.splits_lost(self._splits_of(partitions))
-        self._disown(partitions)
-
-    def _splits_of(self, partitions: Sequence[TopicPartition]) -> list[Split]:
         places = [(partition.topic, partition.partition) for partition in partitions]
-        return [self._owned[where].split for where in places if where in self._owned]
+        with self._callback():
+            tell(self._owned.splits(places))
+        self._owned.remove(places)
+        self._gaps.difference_update(places)
+        self._unplaced = [p for p in self._unplaced if (p.topic, p.partition) not in places]
+        self._drop_carried(places)
 
-    def _disown(self, partitions: Sequence[TopicPartition]) -> None:
-        gone = {(partition.topic, partition.partition) for partition in partitions}
-        for where in gone:
-            self._owned.pop(where, None)
-        self._gaps -= gone
-        self._unplaced = [p for p in self._unplaced if (p.topic, p.partition) not in gone]
-        self._drop_carried(gone)
-        self._reindex()
-
-    def _next_generation(self) -> int:
-        self._generation += 1
-        return self._generation
-
-    def _reindex(self) -> None:
-        self._table = SplitTable.of(partition.split for partition in self._owned.values())
+    @contextlib.contextmanager
+    def _callback(self) -> Iterator[None]:
+        """The block runs inside the client's poll, and must not poll it."""
+        self._in_callback = True
+        try:
+            yield
+        finally:
+            self._in_callback = False
 
     def _apply_pause(self) -> None:
-        every = [partition.at(OFFSET_INVALID) for partition in self._owned.values()]
-        if self._paused_by_caller or self._paused_by_carry:
-            self._consumer.pause(every)
-        else:
-            self._consumer.resume(every)
+        with translated("pausing"):
+            if self._paused_by_caller or self._paused_by_carry:
+                self._consumer.pause(self._owned.anywhere())
+            else:
+                self._consumer.resume(self._owned.anywhere())
 
     def _assign(self, partitions: list[TopicPartition]) -> None:
         if self._incremental:
@@ -393,14 +393,7 @@ class KafkaSource:
 
     def _move(self, targets: Sequence[TopicPartition]) -> None:
         """Read on from ``targets``. A partition that is not being fetched cannot seek: it is assigned anew."""
-        stuck = []
-        for target in targets:
-            try:
-                self._consumer.seek(target)
-            except KafkaException as error:
-                if not is_transient(error.args[0]):
-                    raise from_exception(error, "rewinding", where=place(target.topic, target.partition)) from error
-                stuck.append(target)
+        stuck = [target for target in targets if not self._seek(target)]
         if not stuck:
             return
         if self._incremental:
@@ -408,22 +401,16 @@ class KafkaSource:
             self._consumer.incremental_assign(stuck)
         else:
             moved = {(target.topic, target.partition) for target in targets}
-            others = [
-                partition.at(offset)
-                for partition, offset in self._next_offsets()
-                if (partition.split.source, partition.split.partition) not in moved
-            ]
-            self._consumer.assign([*others, *targets])
+            self._consumer.assign([*self._owned.next_offsets_without(self._consumer, moved), *targets])
 
-    def _next_offsets(self, partitions: Iterable[OwnedPartition] | None = None) -> list[tuple[OwnedPartition, int]]:
-        """Next offset that the client will give, of these or of all owned partitions."""
-        chosen = list(self._owned.values() if partitions is None else partitions)
-        positions = self._consumer.position([partition.at(OFFSET_INVALID) for partition in chosen])
-        # After an assign or a seek the client knows no position until a message came.
-        return [
-            (partition, position.offset if position.offset >= 0 else partition.start_offset)
-            for partition, position in zip(chosen, positions, strict=True)
-        ]
+    def _seek(self, target: TopicPartition) -> bool:
+        try:
+            self._consumer.seek(target)
+        except KafkaException as error:
+            if is_transient(error.args[0]):
+                return False
+            raise
+        return True
 
     def _cached_end(self, partition: OwnedPartition) -> int:
         _, end = self._consumer.get_watermark_offsets(partition.at(OFFSET_INVALID), cached=True)

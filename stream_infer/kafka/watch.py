@@ -29,7 +29,7 @@ class ConnectionWatch:
         self._refusal: KafkaError | None = None
         self._fatal: KafkaError | None = None
         self._last: KafkaError | None = None
-        self._down = False
+        self._down = self._announced = False
         self._met = False
 
     def __call__(self, error: KafkaError) -> None:
@@ -38,8 +38,6 @@ class ConnectionWatch:
         if error.fatal() or code == KafkaError._FATAL:
             self._fatal = error
         elif code == KafkaError._ALL_BROKERS_DOWN:
-            if not self._down:
-                _LOGGER.warning("all brokers became unreachable", extra={"brokers": self._address})
             self._down = True
         else:
             self._last = error
@@ -53,14 +51,24 @@ class ConnectionWatch:
 
     @property
     def down(self) -> bool:
-        """True from the moment no broker could be reached until something answered."""
+        """True from the moment no broker could be reached until something answered.
+
+        The client's word may be old news: it waits in a queue until the client is polled. Whoever acts on it
+        asks for a sign of life first.
+        """
         return self._down
+
+    def silent(self) -> None:
+        """A sign of life was asked for and did not come."""
+        if not self._announced:
+            _LOGGER.warning("all brokers became unreachable", extra={"brokers": self._address})
+        self._announced = True
 
     def answered(self) -> None:
         """A broker answered: the connection, and the credentials, are good."""
-        if self._down:
+        if self._announced:
             _LOGGER.info("brokers were reached again", extra={"brokers": self._address})
-        self._down = False
+        self._down = self._announced = False
         self._met = True
         self._refusal = None
 

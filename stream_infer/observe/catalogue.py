@@ -258,6 +258,12 @@ REWINDS = MetricSpec(
     "Times that owned partitions were rewound to their last commit.",
     "Follows checkpoint_failures; work is repeated.",
 )
+RECORDS_LOST = MetricSpec(
+    "stream_infer_records_lost_total",
+    "counter",
+    "Records that retention deleted before they were read (on_data_loss = \"continue\").",
+    "Raise the topic's retention or add replicas: the service falls behind by more than the topic keeps.",
+)
 ASSIGNED_PARTITIONS = MetricSpec(
     "stream_infer_assigned_partitions",
     "gauge",

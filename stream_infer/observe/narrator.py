@@ -220,6 +220,11 @@ class LogInstrument(Instrument):
         extra = {"partitions": format_splits(splits), "count": len(splits)}
         logger.log(logging.WARNING if kind == "lost" else logging.INFO, f"partitions {kind}", extra=extra)
 
+    def records_lost(self, split: Split, count: int) -> None:
+        """Tell which partition lost how much."""
+        extra = {"topic": split.source, "partition": split.partition, "count": count}
+        logger.error("records were deleted before they were read", extra=extra)
+
     def lag_observed(self, lag: Mapping[Split, tuple[int, float | None]]) -> None:
         """Keep it for the progress line."""
         self._progress.lag = lag

@@ -109,6 +109,7 @@ class PrometheusInstrument(Instrument):
     def _bind_ownership(self, registry: CollectorRegistry) -> None:
         self._rebalances = LabelledCounter(catalogue.REBALANCES, registry, catalogue.REBALANCE_KINDS)
         self._rewinds = counter(catalogue.REWINDS, registry)
+        self._records_lost = counter(catalogue.RECORDS_LOST, registry)
         self._assigned = gauge(catalogue.ASSIGNED_PARTITIONS, registry)
         self._owned: set[tuple[str, str]] = set()
         self._lag_records = SnapshotGauge(catalogue.CONSUMER_LAG_RECORDS, registry)
@@ -224,6 +225,10 @@ class PrometheusInstrument(Instrument):
         self._owned = self._owned | changed if kind == "assigned" else self._owned - changed
         self._assigned.set(len(self._owned))
         self._show_lag({labels: lag for labels, lag in self._lag.items() if labels in self._owned})
+
+    def records_lost(self, split: Split, count: int) -> None:
+        """Count them."""
+        self._records_lost.inc(count)
 
     def lag_observed(self, lag: Mapping[Split, tuple[int, float | None]]) -> None:
         """Show the lag of each split; a split that is not in ``lag`` is unknown and therefore absent."""

@@ -37,6 +37,10 @@ class Ownership:
         """Own them no more."""
         self.owned -= set(splits)
 
+    def records_lost(self, split: Split, count: int) -> None:
+        """No check loses records."""
+        raise AssertionError(f"{count} records of {split} were lost")
+
 
 def check_source(source: Source, clock: Clock, expected: int) -> None:
     """Check a source that is not started, over a topic that holds ``expected`` (at least 10) records and gets no more.

@@ -161,6 +161,13 @@ class FakeSource:
         """Take partitions away after the fact."""
         self._take(partitions, self._told().splits_lost)
 
+    def delete(self, partition: int, count: int) -> None:
+        """Let retention delete the next ``count`` records of an owned partition before they are read."""
+        log = self._logs[partition]
+        assert log.owned is not None, "only what is owned can be missed"
+        log.position += count
+        self._told().records_lost(log.owned, count)
+
     def owned(self) -> list[int]:
         """Partitions that are owned."""
         return [partition for partition, log in self._logs.items() if log.owned is not None]

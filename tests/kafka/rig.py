@@ -42,6 +42,9 @@ class Listener:
         self.told.append(("lost", tuple(splits)))
         self.owned = [split for split in self.owned if split not in splits]
 
+    def records_lost(self, split: Split, count: int) -> None:
+        self.told.append((f"{count} records lost", (split,)))
+
 
 def scored_batch(
     payloads: Sequence[bytes | None],

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -32,6 +33,15 @@ def test_topics_have_the_partitions_asked_for_and_stopping_ends_the_broker() -> 
         assert {name: info.partitions for name, info in admin.topics(["a", "b"]).items()} == {"a": 3, "b": 1}
     with pytest.raises(SourceUnavailable, match=cluster.bootstrap_servers):
         admin_of(cluster.bootstrap_servers).wait_ready(0.1)
+
+
+def test_who_has_no_patience_hears_of_a_refused_connection_at_once() -> None:
+    with MockCluster({"a": 1}) as cluster:
+        address = cluster.bootstrap_servers
+    began = time.monotonic()
+    with pytest.raises(SourceUnavailable, match="check kafka.bootstrap_servers"):
+        admin_of(address).wait_ready(30, patient=False)
+    assert time.monotonic() - began < 5
 
 
 def test_the_cluster_does_not_outlive_a_parent_that_is_killed() -> None:

@@ -24,6 +24,7 @@ from stream_infer.types import (
     Split,
     Status,
 )
+from tests.kafka.rig import scored_batch
 
 Read = Callable[[str], list[Message]]
 

@@ -40,6 +40,7 @@ def test_an_outage_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.INFO, "stream_infer.kafka"):
         for error in (TRANSPORT, DOWN, TRANSPORT, DOWN):
             watch(error)
+            watch.silent()
         assert watch.down
         watch.answered()
         watch.answered()
@@ -48,6 +49,14 @@ def test_an_outage_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFix
         "all brokers became unreachable",
         "brokers were reached again",
     ]
+
+
+def test_old_news_of_an_outage_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    watch = ConnectionWatch("b:9092")
+    with caplog.at_level(logging.INFO, "stream_infer.kafka"):
+        watch(DOWN)
+        watch.answered()
+    assert caplog.records == []
 
 
 def test_the_reason_quotes_the_last_error() -> None:

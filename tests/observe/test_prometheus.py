@@ -249,6 +249,12 @@ def test_assignments_are_counted_whatever_their_generation(meter: Meter) -> None
     assert meter("rewinds_total") == 1
 
 
+def test_lost_records_are_counted(meter: Meter) -> None:
+    meter.instrument.records_lost(P0, 40)
+    meter.instrument.records_lost(P1, 2)
+    assert meter("records_lost_total") == 42
+
+
 def test_lag_goes_with_the_partition(meter: Meter) -> None:
     meter.instrument.splits_changed("assigned", [P0, P1])
     meter.instrument.lag_observed({P0: (100, 2.5), P1: (7, None)})

@@ -27,7 +27,7 @@ def test_the_package_is_light_and_names_its_api() -> None:
     assert stream_infer.Scorer is scorer.Scorer
     assert stream_infer.ModelBundle is reader.ModelBundle
     with pytest.raises(AttributeError, match="no attribute 'Scorrer'"):
-        _ = stream_infer.Scorrer
+        _ = stream_infer.Scorrer  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""The partitions that this process owns, and where reading stands on each.
+
+Rule: a partition is owned in one generation at a time. Whoever holds a split of another generation holds the past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from confluent_kafka import OFFSET_INVALID, Consumer, TopicPartition
+
+from stream_infer.kafka.assignment import OwnedPartition
+from stream_infer.kafka.records import SplitTable
+from stream_infer.types import Split
+
+Place = tuple[str, int]
+"""Topic and partition number."""
+
+
+class Ownership:
+    """Owned partitions by topic and number, with the `SplitTable` of the moment as ``table``."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[Place, OwnedPartition] = {}
+        self._generation = 0
+        self.table = SplitTable.of(())
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._partitions
+
+    def __getitem__(self, place: Place) -> OwnedPartition:
+        return self._partitions[place]
+
+    def __iter__(self) -> Iterator[OwnedPartition]:
+        return iter(self._partitions.values())
+
+    def __len__(self) -> int:
+        return len(self._partitions)
+
+    def next_generation(self) -> int:
+        """A generation that was never given before."""
+        self._generation += 1
+        return self._generation
+
+    def add(self, partitions: Iterable[OwnedPartition]) -> None:
+        """These are owned from now on."""
+        for partition in partitions:
+            self._partitions[partition.split.source, partition.split.partition] = partition
+        self._reindex()
+
+    def remove(self, places: Iterable[Place]) -> None:
+        """These are owned no longer."""
+        for place in places:
+            self._partitions.pop(place, None)
+        self._reindex()
+
+    def restart(self, split: Split, offset: int, generation: int) -> OwnedPartition | None:
+        """Give a split a new generation that starts at ``offset``; None where it is not owned in its own."""
+        partition = self._partitions.get((split.source, split.partition))
+        if partition is None or partition.split != split:
+            return None
+        partition.split = split._replace(generation=generation)
+        partition.start_offset = offset
+        partition.was_committed = True
+        self._reindex()
+        return partition
+
+    def splits(self, places: Iterable[Place]) -> list[Split]:
+        """The current splits of those places that are owned."""
+        return [self._partitions[place].split for place in places if place in self._partitions]
+
+    def anywhere(self) -> list[TopicPartition]:
+        """All owned partitions as the client wants them where no offset matters."""
+        return [partition.at(OFFSET_INVALID) for partition in self]
+
+    def next_offsets(
+        self, consumer: Consumer, chosen: Sequence[OwnedPartition] | None = None
+    ) -> list[tuple[OwnedPartition, int]]:
+        """Next offset that the client will give, of these or of all owned partitions. Asks no broker."""
+        partitions = list(self) if chosen is None else list(chosen)
+        positions = consumer.position([partition.at(OFFSET_INVALID) for partition in partitions])
+        # After an assign or a seek the client knows no position until a message came.
+        return [
+            (partition, position.offset if position.offset >= 0 else partition.start_offset)
+            for partition, position in zip(partitions, positions, strict=True)
+        ]
+
+    def next_offsets_without(self, consumer: Consumer, places: Collection[Place]) -> list[TopicPartition]:
+        """Where reading stands on every owned partition but those at ``places``."""
+        return [
+            partition.at(offset)
+            for partition, offset in self.next_offsets(consumer)
+            if (partition.split.source, partition.split.partition) not in places
+        ]
+
+    def _reindex(self) -> None:
+        self.table = SplitTable.of(partition.split for partition in self)
+
+
+__all__ = ["Ownership", "Place"]

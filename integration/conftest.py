@@ -5,6 +5,7 @@ Rule: a component that is missing fails the session with a sentence that says wh
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from integration.artifacts import KAFKA_VERSION, ComponentUnavailable
 from integration.brokers import DOCKER_IMAGE, DOCKER_KAFKA_VERSION, Kafka, LocalKafka, choose_kafka, running_kafka
 from integration.proxy import TcpProxy
 from integration.registry import LocalRegistry
+from integration.scenario import Scenario
 from integration.topics import Topics
 
 KIND = pytest.StashKey[str]()
@@ -92,6 +94,21 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry
     """The session's schema registry. Schemas stay: use unique subjects."""
     with LocalRegistry(tmp_path_factory.mktemp("registry")) as running:
         yield running
+
+
+@pytest.fixture
+def make_scenario(
+    kafka: Kafka, topics: Topics, registry: LocalRegistry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Scenario]]:
+    """Makes scenarios on the session's broker and registry; takes the options of `Scenario`."""
+    with contextlib.ExitStack() as made:
+
+        def make(**options: Any) -> Scenario:
+            directory = tmp_path_factory.mktemp("scenario")
+            scenario = Scenario(directory, kafka.bootstrap_servers, topics, registry, **options)
+            return made.enter_context(scenario)
+
+        yield make
 
 
 @pytest.fixture

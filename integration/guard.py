@@ -7,6 +7,7 @@ written; our exit code is the command's.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -21,7 +22,9 @@ def main() -> int:
 
 
 def _stop_with_starter(child: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: its lock, held by a thread that waits, makes the interpreter abort when the command ends first.
+    while os.read(0, 1):
+        pass
     child.terminate()
 
 

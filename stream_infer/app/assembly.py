@@ -89,9 +89,8 @@ def assemble(
     watch: Watch = nullcontext,
 ) -> Parts:
     """Build the line. Nothing is started."""
-    scorer = Scorer(
-        model.bundle, codecs.decoder(config, model.bundle), model.runtime, threshold=config.decision.threshold
-    )
+    decoder = codecs.decoder(config, model.bundle, instrument)
+    scorer = Scorer(model.bundle, decoder, model.runtime, threshold=config.decision.threshold)
     shed_after_ms = config.flow.max_age_ms if config.flow.when_full == "shed" else None
     pipeline = Pipeline(
         _source(config, options, admin, clock),

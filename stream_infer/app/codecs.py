@@ -21,11 +21,18 @@ from stream_infer.codecs import (
 from stream_infer.config.model import AvroSourceCodec, Config, JsonSinkCodec, JsonSourceCodec
 from stream_infer.errors import ConfigError, ConfigProblem
 from stream_infer.kafka.registry import ConfluentSchemaSource
-from stream_infer.ports import Decoder, Encoder, SchemaSource
+from stream_infer.ports import Decoder, Encoder, Instrument, SchemaSource
 
 
-def registry(config: Config, *, auto_register: bool | None = None) -> ConfluentSchemaSource:
-    """The schema registry of the config. ``auto_register`` overrides the config's.
+def registry(
+    config: Config, instrument: Instrument | None = None, *, auto_register: bool | None = None
+) -> ConfluentSchemaSource:
+    """The schema registry of the config.
+
+    Args:
+        config: says which.
+        instrument: told of questions that are not answered in time.
+        auto_register: overrides the config's.
 
     Raises:
         ConfigError: ``[schema_registry]`` is missing or its client properties are wrong.
@@ -35,10 +42,17 @@ def registry(config: Config, *, auto_register: bool | None = None) -> ConfluentS
         raise ConfigError([ConfigProblem("schema_registry", "is missing", 'a codec says schema = "registry"')])
     register = section.auto_register if auto_register is None else auto_register
     client: Mapping[str, Any] = section.client
-    return ConfluentSchemaSource(section.url, client, register, config.timeouts.registry_seconds)
+    told = instrument or Instrument()
+    return ConfluentSchemaSource(
+        section.url,
+        client,
+        register,
+        config.timeouts.registry_seconds,
+        on_timeout=lambda seconds: told.stage_timed_out("registry", seconds),
+    )
 
 
-def decoder(config: Config, bundle: ModelBundle) -> Decoder:
+def decoder(config: Config, bundle: ModelBundle, instrument: Instrument | None = None) -> Decoder:
     """Reads events of ``source.codec`` into what the bundle's model and ``sink.fields`` need.
 
     Raises:
@@ -49,7 +63,7 @@ def decoder(config: Config, bundle: ModelBundle) -> Decoder:
     limit = config.source.max_event_bytes
     if isinstance(codec, JsonSourceCodec):
         return JsonDecoder(projection, max_event_bytes=limit)
-    return AvroDecoder(projection, _writer_schemas(config, codec), max_event_bytes=limit)
+    return AvroDecoder(projection, _writer_schemas(config, codec, instrument), max_event_bytes=limit)
 
 
 def scored_event(config: Config, bundle: ModelBundle) -> OutputSchema:
@@ -58,7 +72,9 @@ def scored_event(config: Config, bundle: ModelBundle) -> OutputSchema:
     return output_schema(bundle.input_schema, config.sink.fields, multi_class)
 
 
-def encoder(config: Config, bundle: ModelBundle, *, auto_register: bool | None = None) -> Encoder:
+def encoder(
+    config: Config, bundle: ModelBundle, instrument: Instrument | None = None, *, auto_register: bool | None = None
+) -> Encoder:
     """Writes scored events for ``sink.codec``; asks for the output schema's id where events are framed.
 
     Raises:
@@ -75,14 +91,16 @@ def encoder(config: Config, bundle: ModelBundle, *, auto_register: bool | None =
     if codec.schema_directory is not None:
         source = FileSchemaSource(codec.schema_directory)
     else:
-        source = registry(config, auto_register=auto_register)
+        source = registry(config, instrument, auto_register=auto_register)
     schema_id = source.register(f"{config.sink.topic}-value", output.text)
     return AvroEncoder(output, b"\x00" + schema_id.to_bytes(4, "big"))
 
 
-def _writer_schemas(config: Config, codec: AvroSourceCodec) -> FixedSchema | FramedSchemas:
+def _writer_schemas(
+    config: Config, codec: AvroSourceCodec, instrument: Instrument | None
+) -> FixedSchema | FramedSchemas:
     if codec.uses_registry:
-        return FramedSchemas(registry(config))
+        return FramedSchemas(registry(config, instrument))
     if codec.schema_directory is not None:
         return FramedSchemas(FileSchemaSource(codec.schema_directory))
     path = codec.schema_file

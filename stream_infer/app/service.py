@@ -167,7 +167,7 @@ class Service:
         retry = Retry(Backoff())
         while True:
             try:
-                return codecs.encoder(self._config, model.bundle)
+                return codecs.encoder(self._config, model.bundle, self.instrument)
             except RegistryUnavailable as error:
                 now = self._clock.monotonic()
                 if deadline.passed(now):

@@ -138,11 +138,16 @@ def _classify(text: str, error: Exception) -> Fault:
         return number_fault(error)
     if _has_non_finite(text):
         return Fault(Status.NOT_FINITE, "JSON has no NaN and no Infinity")
-    if "truncated" in str(error) and not _is_json(text):
+    if _ends_early(text, error) and not _is_json(text):
         return Fault(Status.TRUNCATED, "the value ends before the event does")
     if "trailing characters" in str(error):
         return Fault(Status.TRAILING_BYTES, "characters are left after the object")
     return Fault(Status.MALFORMED, "the value is not valid JSON")
+
+
+def _ends_early(text: str, error: Exception) -> bool:
+    """True where the parser wants more; cut behind the sign, point or exponent of a number it says something else."""
+    return "truncated" in str(error) or str(error).endswith(f"invalid number (byte {len(text.encode())})")
 
 
 class _NonFinite(Exception):

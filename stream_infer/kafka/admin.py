@@ -253,10 +253,19 @@ class KafkaAdmin:
         request = {TopicPartition(p.topic, p.partition): spec for p in partitions}
         if not request:
             return {}
+        try:
+            return self._list_offsets(request)
+        except SourceUnavailable:
+            # After a change of leader the client goes on asking with the old leader's epoch, for ever
+            # (FENCED_LEADER_EPOCH, librdkafka 2.16). Listing the topics brings it up to date.
+            self._answers(self._timeout_s)
+            return self._list_offsets(request)
+
+    def _list_offsets(self, request: dict[TopicPartition, OffsetSpec]) -> dict[tuple[str, int], int]:
         futures = self._client.list_offsets(request, isolation_level=self._isolation, request_timeout=self._timeout_s)
         found = {}
         for partition, future in futures.items():
-            where = place(partition.topic, partition.partition)
+            where = f"of {place(partition.topic, partition.partition)}"
             info: ListOffsetsResultInfo = self._answer(future, "looking up offsets", where)
             found[partition.topic, partition.partition] = info.offset
         return found

@@ -43,14 +43,24 @@ class ConfluentSchemaSource:
         client: further properties of the client (``basic.auth.user.info``, ``ssl.ca.location``, ...).
         auto_register: whether `register` may register.
         timeout_s: bounds one question, in seconds, over all addresses.
+        on_timeout: told ``timeout_s`` of every question that was not answered within it, from the asking thread.
 
     Raises:
         ConfigError: a property is refused.
     """
 
-    def __init__(self, url: str, client: Mapping[str, Any], auto_register: bool, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        client: Mapping[str, Any],
+        auto_register: bool,
+        timeout_s: float,
+        on_timeout: Callable[[float], None] | None = None,
+    ) -> None:
         self._url = str(redact({"url": url})["url"])
         self._auto_register = auto_register
+        self._timeout_s = timeout_s
+        self._on_timeout = on_timeout
         addresses = url.count(",") + 1
         problems = [
             ConfigProblem(f"schema_registry.client.{key}", "cannot be set here", f"set {MANAGED[key]} instead")
@@ -106,6 +116,10 @@ class ConfluentSchemaSource:
             )
         return found
 
+    def close(self) -> None:
+        """Close the connections to the registry."""
+        self._client.close()
+
     def _ask(self, doing: str, question: Callable[[], _Answer], *, any_404: bool = False) -> _Answer | None:
         """The registry's answer; None for what it does not know."""
         try:
@@ -115,6 +129,10 @@ class ConfluentSchemaSource:
             if status == 404 and (any_404 or error.error_code in _NOT_KNOWN):
                 return None
             raise self._failure(doing, status, error.error_code) from error
+        except httpx2.TimeoutException as error:
+            if self._on_timeout is not None:
+                self._on_timeout(self._timeout_s)
+            raise RegistryUnavailable(f"{doing} at {self._url} failed: no answer in {self._timeout_s:g} s") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OAuthTokenError) as error:
             # The type says what happened; the text of some holds addresses with credentials, or a token's answer.
             what = type(error).__name__

@@ -271,7 +271,8 @@ class KafkaSource:
             # The client gives everything up and joins again by itself: on_lost and on_assign follow.
             _LOGGER.warning("the group was left: max.poll.interval.ms passed without a poll")
         else:
-            self._keep_failure(to_error(error, "reading", where=place(*where) if where[0] else ""))
+            group = f"as a member of group {self._properties['group.id']}"
+            self._keep_failure(to_error(error, "reading", where=place(*where) if where[0] else group))
 
     def _keep_failure(self, error: StreamInferError) -> None:
         """Remember what to raise once the client's call is over; what is final outweighs what may pass."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from stream_infer.bundle import GoldenAnswers, GoldenEvents, ModelBundle
@@ -45,12 +46,12 @@ def open_model(
     manifest = bundle.manifest
     try:
         runtime = OnnxRuntime(bundle.model, manifest.inputs, manifest.score_output, providers=providers)
-        decoded = _verify(bundle, runtime)
+        scored = _verify(bundle, runtime)
     except SignatureMismatch as error:
         raise SignatureMismatch(f"{bundle.source}: {error}") from error
     except ModelLoadError as error:
         raise ModelLoadError(f"{bundle.source}: {error}") from error
-    _warm_up(runtime, decoded, warm_up_sizes)
+    _warm_up(runtime, scored, warm_up_sizes)
     return runtime
 
 
@@ -69,7 +70,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _verify(bundle: ModelBundle, runtime: OnnxRuntime) -> Decoded:
-    """Compare the answers to the golden events with the expected ones; returns the decoded events."""
+    """Compare the answers to the golden events with the expected ones; returns the events that have a score."""
     expected = bundle.golden_answers()
     decoded = decode_golden(bundle.projection(), bundle.golden_events())
     inference = Inference(bundle, runtime)
@@ -83,7 +84,7 @@ def _verify(bundle: ModelBundle, runtime: OnnxRuntime) -> Decoded:
         scored = inference(_rows(decoded, start, stop))
         mismatch = golden_mismatch(scored, _answer_rows(expected, start, stop), bundle.manifest, first_row=start)
         _require(mismatch, f" in a batch of {stop - start} (but not with all): a score depends on the rows beside it")
-    return decoded
+    return _take(decoded, scored_rows)
 
 
 def decode_golden(projection: Projection, events: GoldenEvents) -> Decoded:
@@ -139,6 +140,11 @@ def _parts(rows: int) -> Iterator[tuple[int, int]]:
             yield start, min(start + size, rows)
 
 
+def _take(decoded: Decoded, rows: npt.NDArray[np.intp]) -> Decoded:
+    inputs = {name: array[rows] for name, array in decoded.inputs.items()}
+    return Decoded(inputs, decoded.status[rows], (), {})
+
+
 def _rows(decoded: Decoded, start: int, stop: int) -> Decoded:
     inputs = {name: array[start:stop] for name, array in decoded.inputs.items()}
     return Decoded(inputs, decoded.status[start:stop], (), {})
@@ -171,8 +177,8 @@ def _near_threshold(expected: Float32Array, manifest: Manifest) -> BoolArray:
     return near
 
 
-def _warm_up(runtime: OnnxRuntime, decoded: Decoded, sizes: Sequence[int]) -> None:
-    rows = np.flatnonzero(decoded.status == Status.OK)
+def _warm_up(runtime: OnnxRuntime, scored: Decoded, sizes: Sequence[int]) -> None:
+    """Run each size once, on events that have a score: others may be golden just because the model fails on them."""
     for size in sizes:
-        chosen = np.resize(rows, size)
-        runtime.run({name: array[chosen] for name, array in decoded.inputs.items()})
+        chosen = np.resize(np.arange(len(scored)), size)
+        runtime.run({name: array[chosen] for name, array in scored.inputs.items()})

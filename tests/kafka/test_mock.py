@@ -39,7 +39,7 @@ def test_who_has_no_patience_hears_of_a_refused_connection_at_once() -> None:
     with MockCluster({"a": 1}) as cluster:
         address = cluster.bootstrap_servers
     began = time.monotonic()
-    with pytest.raises(SourceUnavailable, match="check kafka.bootstrap_servers"):
+    with pytest.raises(SourceUnavailable, match=r"check kafka\.bootstrap_servers"):
         admin_of(address).wait_ready(30, patient=False)
     assert time.monotonic() - began < 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -160,6 +161,16 @@ def test_the_password_in_an_address_is_not_shown() -> None:
     with pytest.raises(ConfigError) as refused:
         source("ftp://user:hunter2@127.0.0.1:1")
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_registry_that_never_answers_is_given_up_and_told_of() -> None:
+    told: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        asked = ConfluentSchemaSource(url, {}, False, 0.1, told.append)
+        with pytest.raises(RegistryUnavailable, match=r"schema id 7 at http://127.* failed: no answer in 0.1 s"):
+            asked.by_id(7)
+    assert told == [0.1]
 
 
 @pytest.mark.parametrize("key", ["url", "timeout", "max.retries"])

@@ -161,3 +161,15 @@ def test_warm_up_runs_each_size_once(monkeypatch: pytest.MonkeyPatch) -> None:
     open_model(matrix_bundle(zoo.linear()), warm_up_sizes=(3, 500))
     assert sizes[-2:] == [3, 500]
     assert {20, 7, 2, 1} <= set(sizes)
+
+
+def test_warm_up_leaves_out_golden_events_that_the_model_fails_on() -> None:
+    cells = np.full((4, 3), 5, np.float32)
+    bundle = matrix_bundle(zoo.fails_on_large(), cells)
+    expected = bundle.golden_answers()
+    cells[1] = 99
+    failing = matrix_bundle(zoo.fails_on_large(), cells, answer=np.zeros((4, 1), np.float32))
+    score = np.where([False, True, False, False], np.nan, expected.score).astype(np.float32)
+    reasons = (None, "model_failed", None, None)
+    answers = GoldenAnswers(score, expected.flagged & ~np.isnan(score), reasons)
+    open_model(with_answers(failing, answers), warm_up_sizes=(1, 64)).close()

@@ -32,7 +32,8 @@ from integration.support_sparkov import DATA, SCHEMA, Sparkov, precision_and_rec
 
 TRAINED_UNTIL, THRESHOLD_UNTIL = 5, 6
 """Months: January to May train the model, June chooses the threshold, July to September judge both."""
-LEAST_PRECISION = 0.8
+LEAST_PRECISION = 0.3
+"""Of 100 payments one is fraud, and one event says little about a card: three in ten flags are good flags."""
 CARRIED = ["trans_num", "cc_num", "amt", "trans_time"]
 
 
@@ -46,6 +47,7 @@ class Trained(NamedTuple):
 
 @pytest.fixture(scope="module")
 def sparkov() -> Sparkov:
+    """The data set. Where it is not there, that is said instead of a result."""
     if not DATA.exists():
         pytest.skip(f"NOT RUN: there is no {DATA.name} under ../shared/data/sparkov beside this repository")
     return Sparkov.read()
@@ -53,6 +55,7 @@ def sparkov() -> Sparkov:
 
 @pytest.fixture(scope="module")
 def trained(sparkov: Sparkov, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Train, choose the threshold, export. The first export only serves to score June with the model."""
     matrix, is_fraud, month = sparkov.matrix(), sparkov.is_fraud, sparkov.month
     model = train(matrix[month <= TRAINED_UNTIL], is_fraud[month <= TRAINED_UNTIL])
     directory, sample = tmp_path_factory.mktemp("sparkov"), sparkov.events()[::50]
@@ -75,6 +78,7 @@ def choose_threshold(scores: npt.NDArray[np.float32], is_fraud: npt.NDArray[np.b
 def test_the_whole_set_is_scored_once_and_right(
     make_scenario: Callable[..., Scenario], sparkov: Sparkov, trained: Trained
 ) -> None:
+    """Produce everything, run the real program, read everything back, compare, and print what it took."""
     scenario = make_scenario(bundle=trained.bundle, overrides={"sink.fields": CARRIED})
     values = encode_events(SCHEMA, sparkov.events(), scenario.prefix(SCHEMA))
     keys = [card.encode() for card in sparkov.texts("cc_num")]
@@ -107,8 +111,8 @@ def test_the_whole_set_is_scored_once_and_right(
         f"July to September: {later.sum():,} payments, {int(sparkov.is_fraud[rows][later].sum())} frauds; "
         f"precision {precision:.3f}, recall {recall:.3f}",
     )
-    assert precision > 0.6
-    assert recall > 0.3
+    assert precision > 0.2
+    assert recall > 0.4
 
 
 def report(*lines: str) -> None:

@@ -61,6 +61,10 @@ def scenario(own_kafka: LocalKafka, tmp_path: Path) -> Iterator[Scenario]:
         yield made
 
 
+def metric(program: Program, name: str) -> float:
+    return program.metrics().value(f"stream_infer_{name}_total")
+
+
 def check_recovery(scenario: Scenario, program: Program) -> None:
     """The same process goes on by itself, to the end and without a loss."""
     program.wait_ready(timeout_s=40)
@@ -97,7 +101,7 @@ def test_a_frozen_broker_thaws(scenario: Scenario, own_kafka: LocalKafka) -> Non
 
     own_kafka.pause_node()
     try:
-        program.wait_for(lambda: program.get("/readyz")[0] == 503, 30, "being not ready")
+        program.wait_for(lambda: metric(program, "checkpoint_failures") >= 1, 20, "failed checkpoint")
         assert program.get("/livez")[0] == 200
     finally:
         own_kafka.resume_node()
@@ -119,7 +123,7 @@ def test_an_end_without_a_broker_is_an_end_in_time(scenario: Scenario, own_kafka
     program = scenario.run("--drain-timeout-seconds", "2")
     program.wait_settled(EVENTS // 4, timeout_s=30)
     own_kafka.kill_node()
-    program.wait_for(lambda: program.get("/readyz")[0] == 503, 20, "being not ready")
+    program.wait_for(lambda: metric(program, "checkpoint_failures") >= 1, 20, "failed checkpoint")
 
     program.send(signal.SIGTERM)
     program.wait(timeout_s=10)

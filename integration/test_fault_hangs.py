@@ -141,12 +141,16 @@ def test_a_model_call_that_can_be_stopped_is_stopped_and_made_again(
 
 
 @pytest.mark.parametrize(
-    ("poison", "workers"),
-    [({"turns": ENDLESS_TURNS}, 1), ({"boxes": ENDLESS_BOXES}, 0), ({"boxes": ENDLESS_BOXES}, 1)],
+    ("poison", "workers", "last_words"),
+    [
+        ({"turns": ENDLESS_TURNS}, 1, "Error: the model did not answer in 3 tries of one batch"),
+        ({"boxes": ENDLESS_BOXES}, 0, "score did not end in time and could not be stopped; ending the process"),
+        ({"boxes": ENDLESS_BOXES}, 1, "score did not end in time and could not be stopped; ending the process"),
+    ],
     ids=["stopped-each-time", "unstoppable-inline", "unstoppable-worker"],
 )
 def test_a_model_call_that_never_ends_ends_the_process_and_a_restart_goes_on(
-    make_scenario: MakeScenario, models: dict[str, Path], poison: dict[str, int], workers: int
+    make_scenario: MakeScenario, models: dict[str, Path], poison: dict[str, int], workers: int, last_words: str
 ) -> None:
     overrides = {**QUICK, "scoring.workers": workers, "timeouts.score_seconds": 1}
     scenario = make_scenario(events="json", bundle=models["slow"], overrides=overrides)
@@ -159,6 +163,7 @@ def test_a_model_call_that_never_ends_ends_the_process_and_a_restart_goes_on(
     program.wait_for(lambda: metric(program, "stage_timeouts", stage="score") >= 1, 20, "timeout of the model")
     assert program.wait(timeout_s=20) == 1
     assert "stage=score" in program.stderr
+    assert last_words in program.stderr.splitlines()[-1]
     assert "Traceback" not in program.stderr
     assert scenario.committed()[0] == before[0], "committed past the event that was not scored"
 

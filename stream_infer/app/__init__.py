@@ -5,7 +5,7 @@ Rule: every thread, signal handler and client of a running service is made here.
 """
 
 from stream_infer.app.assembly import Parts, assemble
-from stream_infer.app.checks import connect_checks
+from stream_infer.app.checks import check_offline, connect_checks
 from stream_infer.app.service import Service, run
 from stream_infer.app.topics import topics_create, topics_describe, topics_list
 
@@ -13,6 +13,7 @@ __all__ = [
     "Parts",
     "Service",
     "assemble",
+    "check_offline",
     "connect_checks",
     "run",
     "topics_create",

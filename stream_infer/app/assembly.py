@@ -59,15 +59,20 @@ def load_model(config: Config) -> Model:
     return Model(bundle, open_model(bundle, warm_up_sizes=(1, config.batching.max_batch_size)))
 
 
+def check_client(config: Config) -> None:
+    """Raise ConfigError for the properties of ``kafka.client`` that cannot work, all at once."""
+    problems = client_problems(config.kafka.client)
+    if problems:
+        raise ConfigError(problems)
+
+
 def admin(config: Config, clock: Clock, timeout_s: float = 10.0) -> KafkaAdmin:
     """The administrative client.
 
     Raises:
         ConfigError: properties of ``kafka.client`` that cannot work, all at once.
     """
-    problems = client_problems(config.kafka.client)
-    if problems:
-        raise ConfigError(problems)
+    check_client(config)
     properties = admin_properties(config.kafka.bootstrap_servers, config.kafka.client, client_id=config.name)
     return KafkaAdmin(properties, clock, timeout_s)
 

@@ -1,4 +1,4 @@
-"""``validate --connect``: everything that a start would need, asked once and answered at once.
+"""``validate``: what can be told of a config offline, and with ``--connect`` everything that a start would need.
 
 Rule: nothing is changed: no group is joined, no schema registered, no topic created.
 """
@@ -16,6 +16,19 @@ from stream_infer.errors import StreamInferError
 from stream_infer.kafka.admin import KafkaAdmin
 
 _BROKER_TIMEOUT_S = 10.0
+
+
+def check_offline(config: Config) -> None:
+    """Hold the config against librdkafka's properties, the bundle and the schema files, without the network.
+
+    Raises:
+        ConfigError: properties, fields or schemas that cannot work.
+        ModelLoadError: the bundle is damaged.
+    """
+    assembly.check_client(config)
+    bundle = ModelBundle.load(config.model.bundle)
+    codecs.decoder(config, bundle)
+    codecs.scored_event(config, bundle)
 
 
 def connect_checks(config: Config) -> Iterator[Check]:

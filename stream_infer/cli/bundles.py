@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Make a model bundle of an ONNX model.",
     epilog=examples(
         "stream-infer export fraud.onnx --features features.toml --events sample.avro --to fraud-7.bundle.jar",
         "stream-infer export iris.onnx --features iris.toml --events iris.jsonl --to iris-1.bundle.jar \\",
         "    --score probabilities:2 --classes setosa,versicolor,virginica",
-    )
+    ),
 )
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 @click.option("--classes", metavar="A,B,...", help="Labels of the output's columns.  [default: the graph's]")
 @click.option("--description", default="", help="A sentence about the model, for people.")
 @click.option("--license", default="", metavar="SPDX", help="Licence of the model, such as Apache-2.0.")
-@click.option(
-    "--golden-rows", type=click.IntRange(min=1), default=256, show_default=True, help="Events that prove it, at most."
-)
 @format_option
 def export(
     model: Path,

@@ -14,13 +14,14 @@ _DEFAULTS = DemoOptions()
 
 
 @click.command(
+    short_help="Watch made-up payments being scored.",
     epilog=examples(
         "stream-infer demo",
         "stream-infer demo --events 100000 --rate 5000 --http 127.0.0.1:9464",
         "stream-infer demo --events 1000000 --write payments/",
-    )
+    ),
 )
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Payments a second.  [default: the demo's]")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Payments a second.  [default: 1000]")
 @click.option(
     "--events", type=click.IntRange(min=1), default=_DEFAULTS.events, show_default=True, help="Payments in all."
 )

@@ -40,7 +40,7 @@ EXIT_FAILED = 1
     "--format",
     "output_format",
     type=click.Choice(["text", "json"]),
-    help="Of the log lines and the summary.  [default: observe.log_format]",
+    help="Of the log lines.  [default: observe.log_format]",
 )
 def run(config: Path, overrides: tuple[str, ...], output_format: OutputFormat | None, **options: Any) -> int:
     """Score the topics of CONFIG until told to stop.
@@ -58,10 +58,11 @@ def run(config: Path, overrides: tuple[str, ...], output_format: OutputFormat | 
 
 
 @click.command(
+    short_help="Check a config: every problem at once.",
     epilog=examples(
         "stream-infer validate config/fraud.toml",
         "stream-infer validate config/fraud.toml --connect --format json",
-    )
+    ),
 )
 @config_argument
 @set_option
@@ -69,12 +70,14 @@ def run(config: Path, overrides: tuple[str, ...], output_format: OutputFormat | 
 @format_option
 def validate(config: Path, overrides: tuple[str, ...], connect: bool, output_format: OutputFormat) -> int:
     """Check CONFIG: every problem at once, without touching the network unless --connect is given."""
+    from stream_infer.app import check_offline
     from stream_infer.config.load import read_config
 
     show = _show_validation if output_format == "text" else _show_validation_json
     try:
         with problems_of(config, overrides):
             loaded = read_config(config, overrides)
+            check_offline(loaded.config)
             ok = show(str(config), loaded, _connect_checks(loaded.config) if connect else ())
     except ConfigError as error:
         if output_format == "text":

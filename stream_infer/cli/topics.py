@@ -21,7 +21,7 @@ from stream_infer.cli.shared import (
 from stream_infer.config.options import OutputFormat, TopicReport
 
 
-@click.group()
+@click.group(short_help="Topics of a config: list, describe, create.")
 def topics() -> None:
     """List, describe or create the topics that a config names."""
 
@@ -32,7 +32,7 @@ def topics() -> None:
 )
 @config_argument
 @set_option
-@click.option("--partitions", type=click.IntRange(min=1), help="Of each new topic.  [default: the broker's]")
+@click.option("--partitions", type=click.IntRange(min=1), help="Of each new topic.  [default: as the input, else 4]")
 @click.option("--replication-factor", type=click.IntRange(min=1), help="Of each.  [default: the broker's]")
 @format_option
 def topics_create(

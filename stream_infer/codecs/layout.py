@@ -7,6 +7,7 @@ the carried fields: the first fault of a row is the one that is reported.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -97,15 +98,20 @@ def carried_fields(schema: Node, names: Sequence[str]) -> tuple[Field, ...]:
     Raises:
         ConfigError: names that it does not have, all of them at once.
     """
-    known = ", ".join(field.name for field in schema.fields)
+    known = [field.name for field in schema.fields]
     problems = [
-        ConfigProblem("sink.fields", f"the input schema has no field {name}", f"it has {known}")
+        ConfigProblem("sink.fields", f"the input schema has no field {name}", _nearest(name, known))
         for name in names
         if schema.field(name) is None
     ]
     if problems:
         raise ConfigError(problems)
     return tuple(field for name in names if (field := schema.field(name)) is not None)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
 
 
 def _carried_default(field: Field) -> bytes | Fault:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -49,6 +48,8 @@ _ATTEMPT_S = 1.0
 """How long one attempt to reach a broker waits, and so how late a refusal is noticed."""
 _ASK_AGAIN_S = 0.2
 """Pause before a coordinator that is still loading is asked again; it takes a second or so."""
+_NEW_TOPIC_S = 0.5
+"""How long the word of a new topic may take from the controller to the brokers."""
 _Answer = TypeVar("_Answer")
 
 
@@ -148,6 +149,10 @@ class KafkaAdmin:
         """`topics`, or TopicMissing naming every one that does not exist."""
         wanted = list(dict.fromkeys(names))
         found = self.topics(wanted)
+        if len(found) < len(wanted):
+            # A topic created a moment ago may not be known to every broker yet.
+            self._clock.sleep(_NEW_TOPIC_S)
+            found = self.topics(wanted)
         missing = [name for name in wanted if name not in found]
         if missing:
             noun = "topic does" if len(missing) == 1 else "topics do"
@@ -185,7 +190,7 @@ class KafkaAdmin:
         return found
 
     def check_group(self, group_id: str) -> None:
-        """Ask for the group's offsets, which takes the right to the group.
+        """Ask what the group is, which takes the right to the group.
 
         A coordinator that is still loading (the first group of a new cluster, a restarted broker) is asked again.
 
@@ -195,7 +200,7 @@ class KafkaAdmin:
         deadline = Deadline.after(self._timeout_s, self._clock.monotonic())
         while True:
             try:
-                self._list_group_offsets(group_id)
+                self._describe_group(group_id)
             except SourceUnavailable:
                 if deadline.passed(self._clock.monotonic()):
                     raise
@@ -203,10 +208,12 @@ class KafkaAdmin:
             else:
                 return
 
-    def _list_group_offsets(self, group_id: str) -> None:
-        request = [ConsumerGroupTopicPartitions(group_id)]
-        for future in self._client.list_consumer_group_offsets(request, request_timeout=self._timeout_s).values():
-            self._answer(future, "reading committed offsets", f"of group {group_id}")
+    def _describe_group(self, group_id: str) -> None:
+        # Not list_consumer_group_offsets, which takes the same right: librdkafka (2.16 too, issue 5040) crashes the
+        # process where the coordinator of the group has just come into being and answers NOT_COORDINATOR.
+        futures = self._client.describe_consumer_groups([group_id], request_timeout=self._timeout_s)
+        for future in futures.values():
+            self._answer(future, "describing", f"group {group_id}")
 
     def beginnings(self, partitions: Iterable[TopicPartition]) -> dict[tuple[str, int], int]:
         """First offset of each partition that still exists, by topic and partition."""

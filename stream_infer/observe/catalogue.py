@@ -209,7 +209,7 @@ STAGE_TIMEOUTS = MetricSpec(
     "stream_infer_stage_timeouts_total",
     "counter",
     "Stages that did not end within their timeout, by stage.",
-    "Any increase needs a look. score: a model call hangs; if it cannot be stopped the process ends with code 70.",
+    "Any increase needs a look. score: a model call hangs; if it cannot be stopped the process ends with code 1.",
     ("stage",),
 )
 GATE_STATE = MetricSpec(
@@ -261,7 +261,7 @@ REWINDS = MetricSpec(
 RECORDS_LOST = MetricSpec(
     "stream_infer_records_lost_total",
     "counter",
-    "Records that retention deleted before they were read (on_data_loss = \"continue\").",
+    'Records that retention deleted before they were read (on_data_loss = "continue").',
     "Raise the topic's retention or add replicas: the service falls behind by more than the topic keeps.",
 )
 ASSIGNED_PARTITIONS = MetricSpec(

@@ -10,11 +10,18 @@ from stream_infer.kafka.commits import CommitUnderWay
 
 
 class FakeConsumer:
-    """Takes commits; fails the next one when told to."""
+    """Takes commits and tells the group's offset; fails when told to."""
 
     def __init__(self) -> None:
         self.failure: KafkaException | None = None
         self.sent: list[list[TopicPartition]] = []
+        self.group_offset = -1001
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        assert timeout == 0.5
+        if self.failure is not None:
+            raise self.failure
+        return [TopicPartition(partition.topic, partition.partition, self.group_offset) for partition in partitions]
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
         assert asynchronous
@@ -98,3 +105,40 @@ def test_a_commit_that_cannot_be_sent_is_not_waited_for(consumer: Any) -> None:
     with pytest.raises(CommitFailed):
         commit.begin(consumer, [at(7)])
     assert commit.done()
+
+
+def test_inside_a_callback_the_groups_own_offsets_confirm_the_commit(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    commit.look_up(consumer, 0.5)
+    assert not commit.done()
+    consumer.group_offset = 7
+    commit.look_up(consumer, 0.5)
+    assert commit.done()
+
+
+def test_offsets_that_never_show_were_refused(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    for _ in range(20):
+        commit.look_up(consumer, 0.5)
+    with pytest.raises(CommitFailed, match="did not take them"):
+        commit.done()
+
+
+def test_a_group_that_does_not_answer_leaves_the_commit_open(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    consumer.failure = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    for _ in range(100):
+        commit.look_up(consumer, 0.5)
+    assert not commit.done()
+
+
+def test_a_refused_look_up_is_final(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7)])
+    consumer.failure = KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    commit.look_up(consumer, 0.5)
+    with pytest.raises(NotAuthorized):
+        commit.done()

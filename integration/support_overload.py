@@ -64,8 +64,8 @@ def watch(scenario: Scenario, program: Program, produced: int, seconds: float, e
 
 def _member(admin: AdminClient, group_id: str) -> str:
     described = admin.describe_consumer_groups([group_id], request_timeout=_ADMIN_TIMEOUT_S)[group_id].result()
-    (member,) = described.members
-    return str(member.member_id)
+    assert len(described.members) == 1, f"the group has {len(described.members)} members"
+    return str(described.members[0].member_id)
 
 
 def check_membership(samples: Sequence[Sample], program: Program) -> None:

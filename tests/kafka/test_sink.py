@@ -245,7 +245,9 @@ def test_a_missing_topic_is_named_at_the_start(bootstrap_servers: str) -> None:
 def test_abandoned_messages_are_never_sent(harness: Callable[..., Harness], read: Read) -> None:
     made = harness(client={"linger.ms": 4000})
     made.sink.publish(scored_batch([b"abandoned"] * 10))
+    producer = made.sink._producer
     made.sink.abandon()
+    assert made.sink._producer is producer, "a new producer would let late requests of the old one in"
     assert made.sink.room() == 333
     made.sink.publish(scored_batch([b"later"] * 10))
     made.flush()

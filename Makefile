@@ -32,6 +32,7 @@ check: $(DEV) ## Lint, formatting, types, import rules, generated files up to da
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m stream_infer.config.describe --check
+	$(BIN)/python -m stream_infer.observe.describe --check
 
 format: $(DEV) ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix

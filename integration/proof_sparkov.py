@@ -23,6 +23,7 @@ from integration.scenario import Scenario
 from integration.support_models import encode_events, export
 from integration.support_scores import (
     Oracle,
+    Scored,
     check_every_input,
     check_keys_stay_together,
     check_order,
@@ -99,7 +100,7 @@ def test_the_whole_set_is_scored_once_and_right(
     row_of = {number: row for row, number in enumerate(sparkov.texts("trans_num"))}
     rows = np.array([row_of[number] for number in scored.column("trans_num")], np.int64)
     check_scores(scored, trained.scores, trained.flags, rows)
-    assert scored.column("cc_num") == [sparkov.texts("cc_num")[row] for row in rows.tolist()]
+    check_carried(scored, sparkov, rows)
     assert scenario.committed() == scenario.input_ends()
 
     later = sparkov.month[rows] > THRESHOLD_UNTIL
@@ -113,6 +114,14 @@ def test_the_whole_set_is_scored_once_and_right(
     )
     assert precision > 0.2
     assert recall > 0.4
+
+
+def check_carried(scored: Scored, sparkov: Sparkov, rows: npt.NDArray[np.int64]) -> None:
+    """Long card numbers and decimals arrive as they were."""
+    cards = sparkov.texts("cc_num")
+    assert scored.column("cc_num") == [cards[row] for row in rows.tolist()]
+    cents = [int.from_bytes(amount, "big", signed=True) for amount in scored.column("amt")]
+    assert np.array_equal(cents, sparkov.cents[rows])
 
 
 def report(*lines: str) -> None:

@@ -90,6 +90,11 @@ class Sparkov:
         """Month of the event, 1 to 9, int64 ``[n]``."""
         return np.asarray(pyarrow.compute.month(self.table["trans_time"]), np.int64)
 
+    @property
+    def cents(self) -> npt.NDArray[np.int64]:
+        """The amount, int64 ``[n]``."""
+        return np.array([int(amount.scaleb(2)) for amount in self.table["amt"].to_pylist()], np.int64)
+
     def texts(self, name: str) -> list[str]:
         """A column of text."""
         values: list[str] = self.table[name].to_pylist()
@@ -108,8 +113,7 @@ class Sparkov:
         """The model's input, float32 ``[n, 10]``: what `feature_list` says, from the columns themselves."""
         seconds = self._numpy("trans_time", pyarrow.int64()) / 1000 - NEW_YEAR_S
         # A whole number of cents divided by 100 is the double nearest to the decimal.
-        cents = np.array([int(amount.scaleb(2)) for amount in self.table["amt"].to_pylist()], np.int64)
-        columns = [seconds, cents / _CENTS_PER_DOLLAR, self._numpy("dob", pyarrow.int32())]
+        columns = [seconds, self.cents / _CENTS_PER_DOLLAR, self._numpy("dob", pyarrow.int32())]
         columns += [self._numpy(name) for name in _NUMBERS]
         columns += [self._codes(name) for name in _TEXTS]
         return np.column_stack(columns).astype(np.float32)

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
+from integration.mock.rig import Listener
 from integration.topics import unique_name
 from stream_infer.clock import Deadline, SystemClock
 from stream_infer.kafka.admin import KafkaAdmin
@@ -14,7 +15,6 @@ from stream_infer.kafka.assignment import LogBounds, OnDataLoss, Start
 from stream_infer.kafka.properties import admin_properties, consumer_properties
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.types import Records, Split
-from tests.kafka.rig import Listener
 
 CLOCK = SystemClock()
 QUICK: Mapping[str, Any] = {"consumer": {"session.timeout.ms": 6000, "heartbeat.interval.ms": 200}}

@@ -126,7 +126,7 @@ def check_carried(scored: Scored, sparkov: Sparkov, rows: npt.NDArray[np.int64])
 
 def report(*lines: str) -> None:
     """Print figures with what they were measured on."""
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    head = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     today, commit = datetime.datetime.now(datetime.UTC).date(), head.stdout.strip() or "unknown"
     print(f"\nsparkov, {today}, {os.cpu_count()} cores, commit {commit}")
     for line in lines:

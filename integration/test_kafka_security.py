@@ -20,13 +20,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the client'
 from integration.certificates import make_server_certificate
 from integration.kafka_rig import CLOCK, Member, admin_of, everything, fill, messages_in
 from integration.local_kafka import LocalKafka
+from integration.mock.rig import scored_batch
 from integration.topics import Topics, unique_name
 from stream_infer.clock import Deadline
 from stream_infer.errors import NotAuthorized, StreamInferError
 from stream_infer.kafka.admin import TopicSpec
 from stream_infer.kafka.properties import producer_properties
 from stream_infer.kafka.sink import KafkaSink
-from tests.kafka.rig import scored_batch
 
 
 @dataclass

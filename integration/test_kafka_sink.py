@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from integration.brokers import Kafka
 from integration.kafka_rig import CLOCK, Member, admin_of, messages_in
 from integration.local_kafka import LocalKafka
+from integration.mock.rig import scored_batch
 from integration.proxy import Mode, TcpProxy
 from integration.topics import Topics, unique_name
 from stream_infer.clock import Deadline
@@ -21,7 +22,6 @@ from stream_infer.kafka.dead_letters import PREFIX, ClientHeaders
 from stream_infer.kafka.properties import producer_properties
 from stream_infer.kafka.sink import KafkaSink
 from stream_infer.types import Binary, Reject, ScoredBatch, Status
-from tests.kafka.rig import scored_batch
 
 HOSTILE_HEADERS: ClientHeaders = [
     ("trace", b"\x00\xff\xfe"),

@@ -155,10 +155,15 @@ class Pipeline:
         self._opened.callback(self._source.close)
 
     def run(self, stopping: Callable[[], bool]) -> str:
-        """Step until ``stopping()`` or the run's own end, then drain. Returns ``stopped`` or ``finished``."""
+        """Step until ``stopping()`` or the run's own end, then drain.
+
+        Returns:
+            ``stopped``, ``finished``, or ``incomplete`` where the drain did not settle and commit everything.
+        """
         while not (stopped := stopping()) and not self._finished():
             self.step()
-        self.drain()
+        if not self.drain():
+            return "incomplete"
         return "stopped" if stopped else "finished"
 
     def step(self) -> None:

@@ -246,7 +246,7 @@ class Instrument:
         """Everything below ``offsets`` is delivered and committed; flush and commit took ``seconds``."""
 
     def checkpoint_failed(self, stage: str, reason: str) -> None:
-        """A checkpoint failed; the owned splits were rewound."""
+        """A checkpoint failed at ``stage`` (publish, commit); after a failed publish the owned splits are rewound."""
 
     def stage_timed_out(self, stage: str, seconds: float) -> None:
         """``stage`` (poll, registry, score, publish, commit, drain) did not end within its timeout."""

@@ -29,7 +29,15 @@ from stream_infer.bundle.manifest import (
 )
 from stream_infer.cli import main
 from stream_infer.config.options import Check, DemoOptions, RunOptions, TopicReport
-from stream_infer.errors import ConfigError, ConfigProblem, ExportRefused, NotAuthorized, StreamInferError, UsageError
+from stream_infer.errors import (
+    ConfigError,
+    ConfigProblem,
+    ExportRefused,
+    ModelLoadError,
+    NotAuthorized,
+    StreamInferError,
+    UsageError,
+)
 
 CONFIG = """\
 name = "fraud"
@@ -279,6 +287,16 @@ def test_validate_a_bad_file(config_file: Path, capsys: pytest.CaptureFixture[st
     assert answer["problems"] == [
         {"path": "batching.linger", "line": None, "message": "unknown key", "hint": "did you mean linger_ms?"}
     ]
+
+
+def test_validate_as_json_says_what_is_wrong_with_the_model(
+    config_file: Path, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("app", check_offline=raising(ModelLoadError("fraud.bundle.jar: model.onnx is damaged")))
+    assert main(["validate", str(config_file), "--format", "json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    assert [problem["message"] for problem in answer["problems"]] == ["fraud.bundle.jar: model.onnx is damaged"]
 
 
 def test_validate_connect_shows_each_check(

@@ -30,6 +30,8 @@ from stream_infer.observe.watchdog import Watchdog, Watched
 from stream_infer.ports import Encoder, Instrument, Instruments, Runtime
 
 _LOGGER = logging.getLogger("stream_infer.app")
+EXIT_INCOMPLETE = 1
+"""Not everything that was read is committed: nothing is lost, but the next start repeats it."""
 _STUCK_GRACE_S = 1.0
 """How long a stage that was asked to stop may take to do so."""
 
@@ -42,8 +44,8 @@ def run(config: Config, options: RunOptions) -> int:
     """
     configure_logging(config.observe.log_format, config.observe.log_level)
     with Service(config, options) as service, Signals() as signals:
-        service.run(signals)
-    return 0
+        reason = service.run(signals)
+    return EXIT_INCOMPLETE if reason == "incomplete" else 0
 
 
 class Signals:
@@ -119,7 +121,7 @@ class Service:
             self._ops.stop()
 
     def run(self, stopping: Callable[[], bool]) -> str:
-        """Start the line, run it to its end, and close it. Returns ``stopped`` or ``finished``."""
+        """Start the line, run it to its end, and close it. Returns what `Pipeline.run` does."""
         parts = self._start_up()
         self._loop_watch.begin(self._watchdog)
         try:

@@ -10,7 +10,7 @@ import click
 
 from stream_infer.cli.shared import config_argument, examples, format_option, load, print_json, problems_of, set_option
 from stream_infer.config.options import Check, OutputFormat, RunOptions
-from stream_infer.errors import ConfigError, ConfigProblem
+from stream_infer.errors import ConfigError, ConfigProblem, StreamInferError
 
 if TYPE_CHECKING:
     from stream_infer.config.load import LoadedConfig
@@ -79,10 +79,11 @@ def validate(config: Path, overrides: tuple[str, ...], connect: bool, output_for
             loaded = read_config(config, overrides)
             check_offline(loaded.config)
             ok = show(str(config), loaded, _connect_checks(loaded.config) if connect else ())
-    except ConfigError as error:
+    except StreamInferError as error:
         if output_format == "text":
             raise
-        print_json({"ok": False, "problems": _problem_rows(error.problems), "warnings": [], "checks": []})
+        problems = error.problems if isinstance(error, ConfigError) else [ConfigProblem("", str(error))]
+        print_json({"ok": False, "problems": _problem_rows(problems), "warnings": [], "checks": []})
         return error.exit_code
     return 0 if ok else EXIT_FAILED
 

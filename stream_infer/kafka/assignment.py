@@ -89,8 +89,8 @@ class StartPolicy:
             placed.append(OwnedPartition(Split(*where, generation), offset, ends[where], where not in starts))
         return placed
 
-    def after_gap(self, partition: OwnedPartition, wanted: int) -> int:
-        """The offset to go on at, where ``wanted`` is not in the log.
+    def after_gap(self, partition: OwnedPartition, wanted: int) -> tuple[int, int]:
+        """The offset to go on at, where ``wanted`` is not in the log, and how many records were lost.
 
         Raises:
             DataLoss: records are gone and ``on_data_loss = "fail"``.
@@ -101,12 +101,13 @@ class StartPolicy:
         beginning, end = self._bounds.beginnings(asked)[where], self._bounds.ends(asked)[where]
         if not partition.was_committed and wanted == partition.start_offset:
             # Nothing was read yet: retention moved the beginning between the look-up and the first fetch.
-            return end if self._start == "latest" else beginning
+            return (end if self._start == "latest" else beginning), 0
         gap = _gap(wanted, beginning, end)
         if self._on_data_loss == "fail":
             raise DataLoss(
                 f'{place(*where, wanted)}: {gap}; to go on at {beginning}, set source.on_data_loss = "continue"'
             )
+        lost = max(0, beginning - wanted)
         _LOGGER.warning(
             "records were lost: %s",
             gap,
@@ -115,10 +116,10 @@ class StartPolicy:
                 "partition": where[1],
                 "offset": wanted,
                 "continued_at": beginning,
-                "lost_records": max(0, beginning - wanted),
+                "lost_records": lost,
             },
         )
-        return beginning
+        return beginning, lost
 
     def _committed(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         try:

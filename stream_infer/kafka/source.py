@@ -288,9 +288,11 @@ class KafkaSource:
         for where in list(self._gaps):
             partition = self._owned[where]
             [(_, wanted)] = self._owned.next_offsets(self._consumer, [partition])
-            partition.start_offset = self._policy.after_gap(partition, wanted)
+            partition.start_offset, lost = self._policy.after_gap(partition, wanted)
             self._move([partition.at(partition.start_offset)])
             self._gaps.discard(where)
+            if lost:
+                self._listener.records_lost(partition.split, lost)
 
     def _check_connection(self) -> None:
         """Called when nothing came. While all brokers are down, ask for a sign of life."""

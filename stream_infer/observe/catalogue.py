@@ -172,7 +172,7 @@ CHECKPOINTS_COMMITTED = MetricSpec(
 CHECKPOINT_FAILURES = MetricSpec(
     "stream_infer_checkpoint_failures_total",
     "counter",
-    "Checkpoints that failed, by stage (publish, commit, ...); the owned partitions were rewound.",
+    "Checkpoints that failed, by stage (publish, commit); a failed publish rewinds the owned partitions.",
     "Each one repeats work and may repeat scored events downstream. publish: sink topic, quotas, "
     "min.insync.replicas. commit: the group coordinator.",
     ("stage",),
@@ -256,7 +256,7 @@ REWINDS = MetricSpec(
     "stream_infer_rewinds_total",
     "counter",
     "Times that owned partitions were rewound to their last commit.",
-    "Follows checkpoint_failures; work is repeated.",
+    "Follows checkpoint_failures with stage publish; work is repeated.",
 )
 RECORDS_LOST = MetricSpec(
     "stream_infer_records_lost_total",

@@ -174,7 +174,7 @@ class LogInstrument(Instrument):
         held_back = self._throttle.take(f"checkpoint {stage}", self._clock.monotonic())
         if held_back is not None:
             extra = {"stage": stage, "reason": reason, "more": held_back}
-            logger.warning("checkpoint failed, owned partitions were rewound", extra=extra)
+            logger.warning("checkpoint failed", extra=extra)
 
     def stage_timed_out(self, stage: str, seconds: float) -> None:
         """Say which stage hangs."""
@@ -219,11 +219,6 @@ class LogInstrument(Instrument):
         """Tell of the rebalance."""
         extra = {"partitions": format_splits(splits), "count": len(splits)}
         logger.log(logging.WARNING if kind == "lost" else logging.INFO, f"partitions {kind}", extra=extra)
-
-    def records_lost(self, split: Split, count: int) -> None:
-        """Tell which partition lost how much."""
-        extra = {"topic": split.source, "partition": split.partition, "count": count}
-        logger.error("records were deleted before they were read", extra=extra)
 
     def lag_observed(self, lag: Mapping[Split, tuple[int, float | None]]) -> None:
         """Keep it for the progress line."""

@@ -84,7 +84,7 @@ def test_data_loss_stops_with_place_count_and_remedy() -> None:
 
 def test_data_loss_goes_on_at_the_beginning_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "stream_infer.kafka"):
-        assert policy("earliest", "continue").after_gap(owned(4, was_committed=True), wanted=4) == 10
+        assert policy("earliest", "continue").after_gap(owned(4, was_committed=True), wanted=4) == (10, 6)
     [record] = caplog.records
     assert vars(record)["lost_records"] == 6
     assert vars(record)["continued_at"] == 10
@@ -96,8 +96,8 @@ def test_an_offset_behind_the_end_says_what_may_have_happened() -> None:
 
 
 def test_retention_overtaking_the_very_first_fetch_is_no_loss() -> None:
-    assert policy("earliest").after_gap(owned(4, was_committed=False), wanted=4) == 10
-    assert policy("latest").after_gap(owned(99, was_committed=False), wanted=99) == 50
+    assert policy("earliest").after_gap(owned(4, was_committed=False), wanted=4) == (10, 0)
+    assert policy("latest").after_gap(owned(99, was_committed=False), wanted=99) == (50, 0)
 
 
 def test_retention_overtaking_a_slow_reader_is_a_loss_even_without_a_commit() -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from integration.mock.rig import Event, Listener
 from stream_infer.clock import Deadline, SystemClock
 from stream_infer.errors import FatalError
 from stream_infer.kafka import source as source_module
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.types import HeaderList, Records, Split
-from tests.kafka.rig import Event, Listener
 
 Produce = Callable[[Sequence[Event]], str]
 OpenSource = Callable[..., tuple[KafkaSource, Listener]]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from integration.mock.rig import scored_batch
 from stream_infer.clock import SystemClock
 from stream_infer.errors import FatalError, SinkUnavailable, TopicMissing
 from stream_infer.kafka.admin import KafkaAdmin
@@ -24,7 +25,6 @@ from stream_infer.types import (
     Split,
     Status,
 )
-from tests.kafka.rig import scored_batch
 
 Read = Callable[[str], list[Message]]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from confluent_kafka import Producer
 
+from integration.mock.rig import Event, Listener
 from stream_infer.clock import SystemClock
 from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.client_log import client_logger
@@ -15,7 +16,6 @@ from stream_infer.kafka.mock import MockCluster
 from stream_infer.kafka.properties import admin_properties, consumer_properties
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.types import Records
-from tests.kafka.rig import Event, Listener
 
 QUICK_CLIENT = {"consumer": {"session.timeout.ms": 1500, "heartbeat.interval.ms": 200}}
 """A member that left is missed for ``session.timeout.ms`` by the mock cluster."""

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from stream_infer.errors import ModelLoadError
-from stream_infer.types import Feature, ModelInput
+from stream_infer.projection import Feature, ModelInput
 
 FORMAT_VERSION = "1.0"
 MANIFEST_FILE = "bundle.json"

@@ -32,7 +32,8 @@ from stream_infer.bundle.manifest import (
 )
 from stream_infer.bundle.tree import Tree, open_tree
 from stream_infer.errors import ModelLoadError
-from stream_infer.types import ModelIdentity, Projection
+from stream_infer.projection import Projection
+from stream_infer.types import ModelIdentity
 
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 """Largest `bundle.json` that is read. It is the one file whose size nothing announces; real ones take a few kB."""

@@ -16,7 +16,8 @@ from stream_infer.codecs.paths import own_column
 from stream_infer.codecs.program import Program, Row
 from stream_infer.codecs.schema import Node
 from stream_infer.codecs.writers import Lookup, WriterSchemas
-from stream_infer.types import Decoded, Projection, Records, Status
+from stream_infer.projection import Projection
+from stream_infer.types import Decoded, Records, Status
 
 
 def check_size(value: bytes | None, max_event_bytes: int) -> bytes:

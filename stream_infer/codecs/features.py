@@ -31,7 +31,8 @@ import numpy.typing as npt
 from stream_infer.codecs.faults import BadEvent, Fault, Verdicts, fail, wrong_type
 from stream_infer.codecs.write import NUMBER_TEXT
 from stream_infer.errors import ModelLoadError
-from stream_infer.types import Feature, ModelInput, Status
+from stream_infer.projection import Feature, ModelInput
+from stream_infer.types import Status
 
 Cell: TypeAlias = float | int | str
 Rule: TypeAlias = Callable[[Any], Cell]

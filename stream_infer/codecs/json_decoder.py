@@ -25,7 +25,8 @@ from stream_infer.codecs.layout import Layout
 from stream_infer.codecs.paths import PlainReader, own_column
 from stream_infer.codecs.schema import Field
 from stream_infer.codecs.transcode import Transcode, avro_to_json, json_to_avro, number_fault
-from stream_infer.types import MAX_NESTING, Decoded, Projection, Records, Status
+from stream_infer.projection import Projection
+from stream_infer.types import MAX_NESTING, Decoded, Records, Status
 
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 

@@ -17,7 +17,8 @@ from stream_infer.codecs.paths import EventPath, check_own_path, event_path, is_
 from stream_infer.codecs.schema import NO_DEFAULT, Field, Node, parse_schema, type_json
 from stream_infer.codecs.write import default_bytes
 from stream_infer.errors import ConfigError, ConfigProblem, ModelLoadError
-from stream_infer.types import Binary, Column, Decoded, Projection, Status
+from stream_infer.projection import Projection
+from stream_infer.types import Binary, Column, Decoded, Status
 
 OwnColumn = Callable[[str], Sequence[Any]]
 

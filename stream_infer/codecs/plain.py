@@ -17,7 +17,8 @@ from stream_infer.codecs.layout import Layout
 from stream_infer.codecs.paths import PlainReader
 from stream_infer.codecs.schema import Field
 from stream_infer.codecs.write import writer
-from stream_infer.types import Decoded, Projection
+from stream_infer.projection import Projection
+from stream_infer.types import Decoded
 
 
 def decode_mappings(projection: Projection, rows: Sequence[Mapping[str, Any]]) -> Decoded:

@@ -20,8 +20,9 @@ from stream_infer.export.fields import SchemaFields, path_problems
 from stream_infer.export.graph import Graph, load_graph
 from stream_infer.export.sample import Sample, read_sample
 from stream_infer.export.tensors import choose_output, describe_output, match_inputs
+from stream_infer.projection import Projection
 from stream_infer.scoring.verify import decode_golden
-from stream_infer.types import Decoded, Projection, Status
+from stream_infer.types import Decoded, Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_infer.errors import UsageError
-from stream_infer.types import NO_TIMESTAMP, Binary, Decoded, ModelInput, Records, Split, Status
+from stream_infer.projection import ModelInput
+from stream_infer.types import NO_TIMESTAMP, Binary, Decoded, Records, Split, Status
 
 
 def bare_records(values: Sequence[bytes | None]) -> Records:

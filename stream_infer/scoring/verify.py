@@ -17,9 +17,10 @@ from stream_infer.bundle import GoldenAnswers, GoldenEvents, ModelBundle
 from stream_infer.bundle.manifest import Manifest
 from stream_infer.codecs import AvroDecoder, FixedSchema
 from stream_infer.errors import ConfigError, ModelLoadError, SignatureMismatch
+from stream_infer.projection import Projection
 from stream_infer.scoring.inference import Inference
 from stream_infer.scoring.onnx_runtime import OnnxRuntime
-from stream_infer.types import BoolArray, Decoded, Float32Array, Projection, ScoredColumns, Status
+from stream_infer.types import BoolArray, Decoded, Float32Array, ScoredColumns, Status
 
 GOLDEN_BATCH_SIZES = (7, 2)
 """Sizes besides "all": one that divides no usual block of rows, and the smallest that is run."""

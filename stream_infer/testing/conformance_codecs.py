@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from stream_infer.ports import Decoder
+from stream_infer.projection import Feature, ModelInput, Projection
 from stream_infer.testing.fakes import records
-from stream_infer.types import Decoded, Feature, ModelInput, Projection, Status
+from stream_infer.types import Decoded, Status
 
 CONFORMANCE_SCHEMA: dict[str, Any] = {
     "type": "record",

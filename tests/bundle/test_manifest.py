@@ -13,7 +13,7 @@ import pytest
 from stream_infer.bundle.manifest import encode_manifest, is_safe_path, parse_manifest
 from stream_infer.bundle.schema import bundle_schema_text
 from stream_infer.errors import ModelLoadError
-from stream_infer.types import Feature
+from stream_infer.projection import Feature
 from tests.scoring.bundles import example_bundle
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "bundle.schema.json"

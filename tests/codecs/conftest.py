@@ -9,7 +9,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from stream_infer.types import Feature, ModelInput, Projection
+from stream_infer.projection import Feature, ModelInput, Projection
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,9 @@ import pytest
 from stream_infer.codecs import AvroDecoder, FixedSchema, FramedSchemas
 from stream_infer.codecs.write import write_long
 from stream_infer.errors import ConfigError, ModelLoadError
+from stream_infer.projection import Feature, ModelInput, Projection
 from stream_infer.testing import records
-from stream_infer.types import Decoded, Feature, ModelInput, Projection, Status
+from stream_infer.types import Decoded, Status
 
 Encode = Callable[[Any, Any], bytes]
 Project = Callable[..., Projection]

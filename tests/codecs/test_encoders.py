@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from stream_infer.codecs import AvroDecoder, AvroEncoder, FixedSchema, JsonDecoder, JsonEncoder, output_schema
 from stream_infer.codecs.encoders import ScoredEncoder
+from stream_infer.projection import Projection
 from stream_infer.testing import records
-from stream_infer.types import Binary, Column, Decoded, ModelIdentity, Projection, Records, ScoredColumns, Split, Status
+from stream_infer.types import Binary, Column, Decoded, ModelIdentity, Records, ScoredColumns, Split, Status
 
 Encode = Callable[[Any, Any], bytes]
 Project = Callable[..., Projection]

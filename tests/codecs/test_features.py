@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from stream_infer.codecs.faults import Fault, Verdicts
 from stream_infer.codecs.features import MIN_VECTOR_ROWS, cell_fillers, empty_input
 from stream_infer.errors import ModelLoadError
-from stream_infer.types import Feature, ModelInput, Status
+from stream_infer.projection import Feature, ModelInput
+from stream_infer.types import Status
 
 NAN, INF = math.nan, math.inf
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from stream_infer.codecs import JsonDecoder
+from stream_infer.projection import Feature, Projection
 from stream_infer.testing import records
-from stream_infer.types import MAX_NESTING, Decoded, Feature, Projection, Status
+from stream_infer.types import MAX_NESTING, Decoded, Status
 
 Project = Callable[..., Projection]
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}

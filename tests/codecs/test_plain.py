@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from stream_infer.codecs import AvroDecoder, FixedSchema, JsonDecoder, decode_mappings, decode_table
 from stream_infer.codecs.write import write_long
+from stream_infer.projection import Feature, Projection
 from stream_infer.testing import records
-from stream_infer.types import Decoded, Feature, Projection, Status
+from stream_infer.types import Decoded, Status
 
 Project = Callable[..., Projection]
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}

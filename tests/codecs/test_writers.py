@@ -11,8 +11,9 @@ import pytest
 
 from stream_infer.codecs import AvroDecoder, FixedSchema, FramedSchemas
 from stream_infer.errors import ConfigError, RegistryUnavailable
+from stream_infer.projection import Feature, ModelInput, Projection
 from stream_infer.testing import records
-from stream_infer.types import Decoded, Feature, ModelInput, Projection, Status
+from stream_infer.types import Decoded, Status
 
 SCHEMA = {"type": "record", "name": "E", "fields": [{"name": "n", "type": "long"}]}
 GUID = "89791762-2336-4186-9674-299b90a802e2"

@@ -12,8 +12,9 @@ import pytest
 
 from stream_infer.codecs import AvroDecoder, FixedSchema, JsonDecoder
 from stream_infer.ports import Decoder
+from stream_infer.projection import Projection
 from stream_infer.testing.conformance_codecs import CONFORMANCE_SCHEMA, check_decoder
-from stream_infer.types import Decoded, Projection, Records
+from stream_infer.types import Decoded, Records
 
 
 def as_avro(event: Mapping[str, Any]) -> bytes:

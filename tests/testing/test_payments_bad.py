@@ -11,11 +11,12 @@ import pytest
 
 from stream_infer.codecs import AvroDecoder, FramedSchemas, JsonDecoder
 from stream_infer.ports import Decoder
+from stream_infer.projection import Feature, ModelInput, Projection
 from stream_infer.testing import records
 from stream_infer.testing.payments import PaymentStream
 from stream_infer.testing.payments_bad import AVRO_KINDS, JSON_KINDS, VARIANT_SCHEMAS, BadEvents
 from stream_infer.testing.payments_schema import PAYMENT_SCHEMA
-from stream_infer.types import Feature, ModelInput, Projection, Status
+from stream_infer.types import Status
 
 SCHEMA_IDS = {name: number for number, name in enumerate(VARIANT_SCHEMAS, 100)}
 MAX_EVENT_BYTES = 4_096

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -157,6 +160,22 @@ def test_a_broker_that_does_not_answer_is_retried_and_then_given_up(config: Conf
 
     fails(1, outcome, address, "gave up after", "kafka.bootstrap_servers", "no broker answered yet; trying again")
     assert 2 <= took_s < 15
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_waiting_for_the_broker_ends_the_process_at_once(config: Config, number: int) -> None:
+    path = config.write(broker=f"{LOOPBACK}:{free_port()}", more="poll_seconds = 60")
+    waiting = [sys.executable, "-m", "stream_infer", "run", str(path), "--set", "timeouts.startup_seconds=60"]
+    with subprocess.Popen(waiting, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stderr is not None
+        said = program.stderr.readline()
+        while said and "no broker answered yet" not in said:
+            said = program.stderr.readline()
+        program.send_signal(number)
+        _, rest = program.communicate(timeout=10)
+    assert "no broker answered yet" in said
+    assert program.returncode == 128 + number
+    assert "Traceback" not in rest
 
 
 def test_one_of_several_addresses_may_be_dead(config: Config, kafka: Kafka) -> None:

@@ -4,13 +4,12 @@ Rule: every thread, signal handler and client of a running service is made here.
 `checks` and `topics` ask the outside without running anything.
 """
 
-from stream_infer.app.assembly import Parts, assemble
+from stream_infer.app.assembly import assemble
 from stream_infer.app.checks import check_offline, connect_checks
 from stream_infer.app.service import Service, run
 from stream_infer.app.topics import topics_create, topics_describe, topics_list
 
 __all__ = [
-    "Parts",
     "Service",
     "assemble",
     "check_offline",

@@ -41,14 +41,6 @@ class Model:
     runtime: Runtime
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a running service holds and has to close."""
-
-    scorer: Scorer
-    pipeline: Pipeline
-
-
 def load_model(config: Config) -> Model:
     """Open the bundle, check it, and warm it up at the batch sizes in use.
 
@@ -92,12 +84,12 @@ def assemble(
     clock: Clock,
     instrument: Instrument,
     watch: Watch = nullcontext,
-) -> Parts:
+) -> Pipeline:
     """Build the line. Nothing is started."""
     decoder = codecs.decoder(config, model.bundle, instrument)
     scorer = Scorer(model.bundle, decoder, model.runtime, threshold=config.decision.threshold)
     shed_after_ms = config.flow.max_age_ms if config.flow.when_full == "shed" else None
-    pipeline = Pipeline(
+    return Pipeline(
         _source(config, options, admin, clock),
         DrySink() if options.dry_run else _sink(config, admin, clock),
         Work(scorer, encoder, clock, shed_after_ms, watch),
@@ -106,7 +98,6 @@ def assemble(
         clock,
         instrument,
     )
-    return Parts(scorer, pipeline)
 
 
 def settings(config: Config, options: RunOptions) -> Settings:

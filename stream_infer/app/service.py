@@ -1,8 +1,9 @@
 """A service from start to end: threads, signals, order of start-up and shutdown.
 
 Rule: start-up goes from what cannot heal to what can: properties and model first, then the broker and the registry,
-each retried for ``timeouts.startup_seconds``, and the group is joined last, when everything else is ready. The first
-SIGTERM or SIGINT drains and commits, a second one ends the process at once.
+each retried for ``timeouts.startup_seconds``, and the group is joined last, when everything else is ready. Until then
+a SIGTERM or SIGINT ends the process at once, since nothing was begun; from then on the first one drains and commits,
+and a second one ends the process at once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from stream_infer.observe.logs import configure_logging
 from stream_infer.observe.narrator import LogInstrument
 from stream_infer.observe.prometheus import PrometheusInstrument, new_registry
 from stream_infer.observe.watchdog import Watchdog, Watched
+from stream_infer.pipeline import Pipeline
 from stream_infer.ports import Encoder, Instrument, Instruments, Runtime
 
 _LOGGER = logging.getLogger("stream_infer.app")
@@ -43,21 +45,30 @@ def run(config: Config, options: RunOptions) -> int:
         StreamInferError: what ended it, with its exit code.
     """
     configure_logging(config.observe.log_format, config.observe.log_level)
-    with Service(config, options) as service, Signals() as signals:
+    with Signals() as signals, Service(config, options) as service:
+        service.start_up()
+        signals.drain_from_now()
         reason = service.run(signals)
     return EXIT_INCOMPLETE if reason == "incomplete" else 0
 
 
 class Signals:
-    """SIGTERM and SIGINT as a question: was one received? A second one ends the process."""
+    """SIGTERM and SIGINT as a question: was one received? A second one ends the process.
+
+    Before `drain_from_now` there is nothing to drain, and the first one ends the process as well.
+    """
 
     def __init__(self) -> None:
-        self._received = False
+        self._received = self._draining = False
         self._previous: dict[int, object] = {}
 
     def __call__(self) -> bool:
         """True once a signal came."""
         return self._received
+
+    def drain_from_now(self) -> None:
+        """The line is about to run: whoever asks will drain it."""
+        self._draining = True
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,6 +82,9 @@ class Signals:
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave before
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self._draining:
+            # Handlers of our own even so: as the first process of a container the default ones do nothing.
+            raise SystemExit(128 + number)
         if self._received:
             os._exit(128 + number)
         self._received = True
@@ -102,6 +116,7 @@ class Service:
             self._metrics, LogInstrument(self._clock), self.health, self._loop_watch, *watchers
         )
         self._runtime: Runtime | None = None
+        self._pipeline: Pipeline | None = None
         self._watchdog = Watchdog(self._clock, self.instrument, self._overran, self._stuck, grace_s=_STUCK_GRACE_S)
         self._ops = (
             OpsServer(*parse_address(config.observe.http), registry, self.health) if config.observe.http else None
@@ -120,25 +135,14 @@ class Service:
         if self._ops is not None:
             self._ops.stop()
 
-    def run(self, stopping: Callable[[], bool]) -> str:
-        """Start the line, run it to its end, and close it. Returns what `Pipeline.run` does."""
-        parts = self._start_up()
-        self._loop_watch.begin(self._watchdog)
-        try:
-            parts.pipeline.start()
-            self.instrument.started(self._config.name)
-            reason = parts.pipeline.run(stopping)
-        except FatalError as error:
-            self.health.failed(str(error))
-            self.instrument.stopped(type(error).__name__)
-            raise
-        finally:
-            self._loop_watch.end()
-            parts.pipeline.close()
-        self.instrument.stopped(reason)
-        return reason
+    def start_up(self) -> None:
+        """Get everything ready that a run needs; nothing is read yet.
 
-    def _start_up(self) -> assembly.Parts:
+        Raises:
+            ConfigError: the config cannot work.
+            FatalError: the model, a topic or an authorisation is not there.
+            RetriableError: broker or registry did not answer within ``timeouts.startup_seconds``.
+        """
         config = self._config
         deadline = Deadline.after(config.timeouts.startup_seconds, self._clock.monotonic())
         admin = assembly.admin(config, self._clock)
@@ -148,17 +152,35 @@ class Service:
         self._metrics.use_models([identity])
         self.health.models_loaded(identity)
         self._connect(admin, deadline)
-        encoder = self._encoder(model, deadline)
-        return assembly.assemble(
+        self._pipeline = assembly.assemble(
             config,
             self._options,
             model=model,
-            encoder=encoder,
+            encoder=self._encoder(model, deadline),
             admin=admin,
             clock=self._clock,
             instrument=self.instrument,
             watch=lambda: self._watchdog.watch("score", config.timeouts.score_seconds),
         )
+
+    def run(self, stopping: Callable[[], bool]) -> str:
+        """Run the line to its end and close it, after `start_up`. Returns what `Pipeline.run` does."""
+        pipeline = self._pipeline
+        assert pipeline is not None, "start_up comes first"
+        self._loop_watch.begin(self._watchdog)
+        try:
+            pipeline.start()
+            self.instrument.started(self._config.name)
+            reason = pipeline.run(stopping)
+        except FatalError as error:
+            self.health.failed(str(error))
+            self.instrument.stopped(type(error).__name__)
+            raise
+        finally:
+            self._loop_watch.end()
+            pipeline.close()
+        self.instrument.stopped(reason)
+        return reason
 
     def _connect(self, admin: KafkaAdmin, deadline: Deadline) -> None:
         admin.wait_ready(deadline.remaining(self._clock.monotonic()))

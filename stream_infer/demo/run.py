@@ -59,7 +59,9 @@ def _score(options: DemoOptions, bootstrap_servers: str, folder: Path) -> int:
     configure_logging(config.observe.log_format, config.observe.log_level)
     feed.start()
     try:
-        with Service(config, RunOptions(), watchers=(figures, conductor)) as service, Signals() as signals, screen:
+        with Signals() as signals, Service(config, RunOptions(), watchers=(figures, conductor)) as service, screen:
+            service.start_up()
+            signals.drain_from_now()
             service.run(lambda: signals() or conductor.stopping())
             interrupted = signals() and not conductor.stopping()
             conductor.finish(clock.monotonic())

@@ -55,6 +55,7 @@ def test_every_topic_of_a_config_is_known_inputs_first() -> None:
 def test_a_signal_is_a_question_and_handlers_are_given_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with Signals() as signals:
+        signals.drain_from_now()
         assert not signals()
         os.kill(os.getpid(), signal.SIGTERM)
         assert signals()
@@ -66,6 +67,7 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
         "import os, signal, sys\n"
         "from stream_infer.app.service import Signals\n"
         "with Signals() as signals:\n"
+        "    signals.drain_from_now()\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    print('first', signals(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -74,6 +76,13 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert ended.stdout == "first True\n"
     assert ended.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_before_there_is_anything_to_drain_a_signal_ends_the_process(number: signal.Signals) -> None:
+    with pytest.raises(SystemExit) as ended, Signals():
+        os.kill(os.getpid(), number)
+    assert ended.value.code == 128 + number
 
 
 def test_a_turn_of_the_main_loop_that_does_not_end_is_seen() -> None:

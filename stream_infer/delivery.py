@@ -65,8 +65,11 @@ class Delivery:
         self._checkpoint = Checkpoint(commit_interval_s)
         self._publish_retry = Retry(backoff)
         self._commit_retry = Retry(backoff)
+        self._settled = self._frozen = 0
         self.offsets = OffsetTracker()
         self.must_rewind = False
+        self.committed_records = 0
+        """Records that a rewind does not bring back; fewer than that where partitions went to other members."""
 
     # ------------------------------------------------------------------ publish
 
@@ -85,6 +88,7 @@ class Delivery:
             return
         batch = _with_rejects(batch, self._sink.publish(batch))
         self.offsets.settled(batch.records.next_offsets())
+        self._settled += len(batch.records)
         self._instrument.batch_scored(
             len(batch.records), result.decode_seconds, result.score_seconds, result.encode_seconds
         )
@@ -134,6 +138,7 @@ class Delivery:
         offsets = self.offsets.committable()
         if offsets:
             self._checkpoint.begin(offsets, now)
+            self._frozen = self._settled
             self._sink.begin_flush()
         return bool(offsets)
 
@@ -179,6 +184,7 @@ class Delivery:
         seconds = now - self._checkpoint.began_at
         offsets = self._checkpoint.committed(now)
         self.offsets.committed(offsets)
+        self.committed_records = self._frozen
         if self._commit_retry.succeeded():
             self._instrument.retry_succeeded("commit")
         self._instrument.checkpoint_committed(offsets, seconds)
@@ -201,6 +207,7 @@ class Delivery:
         renamed = self._source.rewind(self.offsets.restart_offsets())
         self.offsets.rewound(renamed)
         self.must_rewind = False
+        self._settled = self.committed_records
         self._instrument.splits_changed("rewound", list(renamed.values()))
 
     def finish(self, deadline: Deadline, splits: Collection[Split] | None = None) -> bool:

@@ -259,6 +259,7 @@ class Pipeline:
     def _rewind(self) -> None:
         self._delivery.rewind()
         self._batcher.clear()
+        self._polled = self._delivery.committed_records
         # What runs still holds its worker; its result is dropped when it comes, since nobody owns its splits.
         self._flights = deque(flight for flight in self._flights if flight.running)
 

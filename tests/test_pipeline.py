@@ -307,6 +307,16 @@ def test_max_records_ends_the_run_after_exactly_that_many() -> None:
     assert line.source.committed == {0: 7}
 
 
+def test_max_records_counts_no_record_twice_when_a_delivery_failed() -> None:
+    line = Line(settings=replace(SETTINGS, max_records=7))
+    fill(line, 20, partitions=1)
+    line.sink.failures.append(SinkUnavailable("broker away"))
+    line.pipeline.start()
+    assert line.pipeline.run(lambda: False) == "finished"
+    assert line.source.committed == {0: 7}
+    assert [offset for _, offset in line.delivered()] == list(range(7))
+
+
 def test_until_caught_up_ends_at_the_end_that_stood_there_at_the_start() -> None:
     line = Line(settings=replace(SETTINGS, until_caught_up=True))
     fill(line, 9)

@@ -113,6 +113,19 @@ def test_nothing_is_committed_before_it_is_acknowledged(line: Line) -> None:
     line.steps_until(lambda: line.source.committed == {0: 4})
 
 
+def test_nothing_is_published_while_a_checkpoint_flushes_or_it_would_never_end(line: Line) -> None:
+    line.sink.hang = True
+    fill(line, 4, partitions=1)
+    line.pipeline.start()
+    line.steps_until(lambda: len(line.sink.pending) == 4)
+    line.steps(5)
+    line.source.append(0, b"e", b"f")
+    line.steps(100)
+    assert len(line.sink.pending) == 4
+    line.sink.hang = False
+    line.steps_until(lambda: line.source.committed == {0: 6})
+
+
 def test_a_failed_delivery_commits_nothing_and_reads_again_from_the_last_commit(line: Line) -> None:
     fill(line, 4, partitions=1)
     line.pipeline.start()
@@ -227,6 +240,30 @@ def test_a_revoke_waits_no_longer_than_its_deadline_and_commits_what_settled() -
     executor.finish(0)
     line.steps_until(lambda: line.source.committed == {0: 8})
     assert [offset for _, offset in line.delivered()] == list(range(8)), "the late result was dropped"
+
+
+def test_of_a_batch_that_outlives_a_revoke_only_the_partitions_that_stayed_are_published() -> None:
+    line = Line(manual=True)
+    fill(line, 2)
+    line.pipeline.start()
+    line.steps_until(lambda: len(line.executor.waiting) == 1)
+    line.source.script(lambda: line.source.revoke(0))
+    line.steps_until(lambda: line.source.owned() == [1])
+    line.executor.finish(0)
+    line.steps_until(lambda: line.source.committed == {1: 2})
+    assert line.delivered() == [(1, 0), (1, 1)]
+
+
+def test_a_checkpoint_under_way_leaves_out_what_was_revoked_meanwhile(line: Line) -> None:
+    fill(line, 2)
+    line.sink.hang = True
+    line.pipeline.start()
+    line.steps_until(lambda: len(line.sink.pending) == 4)
+    line.steps(2)
+    line.source.script(lambda: line.source.lose(0))
+    line.steps(1)
+    line.sink.hang = False
+    line.steps_until(lambda: line.source.committed == {1: 2})
 
 
 def test_a_lost_split_is_dropped_without_a_commit() -> None:

@@ -180,7 +180,7 @@ class LineMachine(RuleBasedStateMachine):
 
 
 LineMachine.TestCase.settings = settings(
-    max_examples=300,
+    max_examples=200,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

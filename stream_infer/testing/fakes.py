@@ -212,6 +212,7 @@ class FakeSource:
 
     def begin_commit(self, offsets: Mapping[Split, int]) -> None:
         """Remember; `commit_done` carries it out."""
+        self._check_owned(offsets)
         if self.unsent_commits:
             raise self.unsent_commits.popleft()
         self._pending = dict(offsets)
@@ -226,6 +227,7 @@ class FakeSource:
 
     def commit_now(self, offsets: Mapping[Split, int], deadline: Deadline) -> None:
         """Fail as scripted, or commit."""
+        self._check_owned(offsets)
         if self.hang_commits:
             self._clock.sleep(deadline.remaining(self._clock.monotonic()))
             raise CommitFailed("scripted to hang")
@@ -254,6 +256,10 @@ class FakeSource:
         tell([split for split in splits if split is not None])
         for partition in partitions:
             self._logs[partition].owned = None
+
+    def _check_owned(self, offsets: Mapping[Split, int]) -> None:
+        owned = {log.owned for log in self._logs.values()}
+        assert owned.issuperset(offsets), "what somebody else owns by now is not committed"
 
     def _commit(self, offsets: Mapping[Split, int]) -> None:
         if self.commit_failures:

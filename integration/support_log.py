@@ -15,13 +15,23 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from integration.topics import unique_name
 
 Header = tuple[str, str | bytes | None]
 """As the client takes them; values come back as bytes."""
 _TIMEOUT_S = 60.0
+_LEADER_MOVES = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._TRANSPORT,
+    }
+)
+"""What a broker says, or does not say, while it comes back."""
 _QUEUE_RECORDS = 200_000
 _POLL_EVERY = 20_000
 
@@ -160,10 +170,19 @@ def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": unique_name("reader")})
     with contextlib.closing(consumer):
         partitions = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions
-        return {
-            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)[1]
-            for partition in sorted(partitions)
-        }
+        return {partition: _end(consumer, TopicPartition(topic, partition)) for partition in sorted(partitions)}
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    """The end of one partition, whose leader may only just be coming back."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)[1]
+        except KafkaException as error:
+            if error.args[0].code() not in _LEADER_MOVES or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def committed(bootstrap_servers: str, group_id: str, topic: str, partitions: int) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""What real components are made of: Java, Maven, and the jars Maven brings.
+"""What real components are made of: Java, Maven and the jars it brings, Go and what it builds.
 
 Rule: everything fetched lands in one cache directory (`.cache/`, or ``STREAM_INFER_CACHE``), complete or not at
 all, so that two runs side by side never see half of it. What is missing is named together with the remedy.
@@ -20,6 +20,10 @@ KAFKA_VERSION = "4.3.1"
 LOG4J_VERSION = "2.25.1"
 KAFKA_JAVA = 17
 """Oldest Java that the broker runs on."""
+TOXIPROXY_VERSION = "2.5.0"
+"""As pinned in `integration/go/toxiproxy/go.mod`."""
+TOXIPROXY_MODULE = Path(__file__).with_name("go") / "toxiproxy"
+TOXIPROXY_SERVER = "github.com/Shopify/toxiproxy/v2/cmd/server"
 
 MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 
@@ -121,6 +125,25 @@ def _fetch_registry(version: str, directory: Path) -> None:
     with tarfile.open(archive) as packed:
         packed.extractall(directory, filter="data")
     archive.unlink()
+
+
+def toxiproxy_server() -> Path:
+    """The program of Toxiproxy's server, built by Go the first time (under a minute).
+
+    Raises:
+        ComponentUnavailable: it is not cached and Go cannot build it.
+    """
+    return _cached(f"toxiproxy-{TOXIPROXY_VERSION}", _build_toxiproxy) / "toxiproxy-server"
+
+
+def _build_toxiproxy(directory: Path) -> None:
+    go = shutil.which("go")
+    if go is None:
+        raise ComponentUnavailable("Go was not found on the PATH: install Go 1.24 or newer (it builds Toxiproxy)")
+    command = [go, "build", "-o", str(directory / "toxiproxy-server"), TOXIPROXY_SERVER]
+    done = subprocess.run(command, cwd=TOXIPROXY_MODULE, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ComponentUnavailable(f"Go could not build Toxiproxy:\n{done.stderr[-2000:]}")
 
 
 def _cached(name: str, fetch: Callable[[Path], None]) -> Path:

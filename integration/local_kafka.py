@@ -6,11 +6,12 @@ is killed and started again, so that clients can come back.
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -35,13 +36,25 @@ rootLogger.appenderRef.out.ref=out
 
 @dataclass(frozen=True, slots=True)
 class NodePorts:
-    """Loopback ports of one node. ``advertised`` is what clients of the ``proxied`` listener are told."""
+    """Loopback ports of one node. Clients of lane i's listener ``proxied[i]`` are told ``advertised[i]``."""
 
     plaintext: int
     controller: int
-    proxied: int
-    advertised: int
     secured: int
+    proxied: tuple[int, ...]
+    advertised: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiedListener:
+    """A listener that clients reach through a proxy. Lanes are numbered from 0, nodes from 1."""
+
+    lane: int
+    node: int
+    advertised: str
+    """``host:port`` that clients are told: where the proxy listens."""
+    upstream: str
+    """``host:port`` of the node."""
 
 
 class LocalKafka:
@@ -50,8 +63,9 @@ class LocalKafka:
     Three listeners for clients:
 
     - ``bootstrap_servers``: plain text; its user is a super user.
-    - ``proxied_address``: plain text, but advertised at ``advertised_address``. With a `TcpProxy` between the two,
-      a client that starts at the proxy stays behind it. First node only.
+    - ``proxied_listeners``: plain text, but advertised at another address. With a proxy between the two, a client
+      that starts at the proxy stays behind it. Each of several ``lanes`` has such a listener on every node, so that
+      clients can be cut off one by one. ``proxied_address`` and ``advertised_address`` are the first of them.
     - ``secured_servers``: SASL_SSL with SCRAM-SHA-256, SCRAM-SHA-512 and unsigned OAUTHBEARER tokens, under ACLs
       that allow nothing by default. Only with ``sasl_ssl=True``.
 
@@ -64,6 +78,7 @@ class LocalKafka:
         sasl_ssl: add the secured listener, its users and the authorizer.
         users: SCRAM users and their passwords.
         port: port of the plain-text listener of the first node; a free one by default.
+        lanes: listeners of each node for clients behind a proxy.
         settings: broker properties on top of the usual ones.
     """
 
@@ -78,12 +93,13 @@ class LocalKafka:
         sasl_ssl: bool = False,
         users: Mapping[str, str] | None = None,
         port: int | None = None,
+        lanes: int = 1,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = directory.resolve()
         self._heap = heap
         self._settings = dict(settings or {})
-        self._ports = _choose_ports(nodes, port)
+        self._ports = _choose_ports(nodes, lanes, port)
         self._processes: dict[int, GuardedProcess] = {}
         self.users = dict(DEFAULT_USERS if users is None else users) if sasl_ssl else {}
         self.certificate: ServerCertificate | None = None
@@ -102,13 +118,39 @@ class LocalKafka:
 
     @property
     def proxied_address(self) -> str:
-        """Where the proxied listener of the first node really is."""
-        return f"{LOOPBACK}:{self._ports[0].proxied}"
+        """Where the first proxied listener of the first node really is."""
+        return f"{LOOPBACK}:{self._ports[0].proxied[0]}"
 
     @property
     def advertised_address(self) -> str:
-        """Where clients of the proxied listener are sent: the address for a proxy to listen on."""
-        return f"{LOOPBACK}:{self._ports[0].advertised}"
+        """Where clients of that listener are sent: the address for a proxy to listen on."""
+        return f"{LOOPBACK}:{self._ports[0].advertised[0]}"
+
+    @property
+    def proxied_listeners(self) -> list[ProxiedListener]:
+        """Every proxied listener of every node."""
+        return [
+            ProxiedListener(lane, node, f"{LOOPBACK}:{advertised}", f"{LOOPBACK}:{proxied}")
+            for node, ports in enumerate(self._ports, 1)
+            for lane, (advertised, proxied) in enumerate(zip(ports.advertised, ports.proxied, strict=True))
+        ]
+
+    @property
+    def nodes(self) -> range:
+        """Numbers of the nodes."""
+        return range(1, len(self._ports) + 1)
+
+    def data_directory(self, node: int = 1) -> Path:
+        """Where a node keeps its logs."""
+        return self._directory / f"node-{node}" / "data"
+
+    def pid(self, node: int = 1) -> int:
+        """Process id of a node that was started."""
+        return self._processes[node].pid
+
+    def node_runs(self, node: int = 1) -> bool:
+        """True while a node's process is there, frozen or not."""
+        return node in self._processes and self._processes[node].running
 
     def start(self, timeout_s: float = 90.0) -> None:
         """Start every node and wait until all answer.
@@ -117,15 +159,15 @@ class LocalKafka:
             ComponentUnavailable: no Java, or no jars.
             RuntimeError: a node ended; its last log lines are in the message.
         """
-        for node in range(1, len(self._ports) + 1):
-            self._launch(node)
-        for node in range(1, len(self._ports) + 1):
-            self._await(node, timeout_s)
+        for node in self.nodes:
+            self.launch_node(node)
+        for node in self.nodes:
+            self.await_node(node, timeout_s)
 
     def start_node(self, node: int = 1, timeout_s: float = 90.0) -> None:
         """Start one node (numbered from 1) that was stopped or killed, on its old data and ports."""
-        self._launch(node)
-        self._await(node, timeout_s)
+        self.launch_node(node)
+        self.await_node(node, timeout_s)
 
     def stop_node(self, node: int = 1) -> None:
         """Shut one node down in order."""
@@ -175,7 +217,8 @@ class LocalKafka:
     ) -> None:
         self.stop()
 
-    def _launch(self, node: int) -> None:
+    def launch_node(self, node: int = 1) -> None:
+        """Start one node and return at once."""
         home = self._directory / f"node-{node}"
         home.mkdir(parents=True, exist_ok=True)
         (home / "log4j2.properties").write_text(LOG4J_PROPERTIES)
@@ -187,7 +230,8 @@ class LocalKafka:
         command = [*_java_command(home, flags), "kafka.Kafka", settings]
         self._processes[node] = GuardedProcess(command, home / "server.log")
 
-    def _await(self, node: int, timeout_s: float) -> None:
+    def await_node(self, node: int = 1, timeout_s: float = 90.0) -> None:
+        """Wait until a node that was launched serves clients."""
         address = f"{LOOPBACK}:{self._ports[node - 1].plaintext}"
         self._processes[node].wait_until(lambda: broker_answers(address), timeout_s)
 
@@ -221,14 +265,15 @@ class LocalKafka:
         return settings | self._settings
 
     def _listener_settings(self, ports: NodePorts) -> dict[str, str]:
-        listeners = {"PLAINTEXT": ports.plaintext, "PROXIED": ports.proxied}
-        protocols = {"CONTROLLER": "PLAINTEXT", "PLAINTEXT": "PLAINTEXT", "PROXIED": "PLAINTEXT"}
+        names = [f"PROXIED{lane}" for lane in range(len(ports.proxied))]
+        listeners = {"PLAINTEXT": ports.plaintext, **dict(zip(names, ports.proxied, strict=True))}
+        protocols = dict.fromkeys(["CONTROLLER", *listeners], "PLAINTEXT")
         if self.certificate is not None:
             listeners["SECURED"] = ports.secured
             protocols["SECURED"] = "SASL_SSL"
         return {
             "listeners": _join_listeners(listeners | {"CONTROLLER": ports.controller}),
-            "advertised.listeners": _join_listeners(listeners | {"PROXIED": ports.advertised}),
+            "advertised.listeners": _join_listeners(listeners | dict(zip(names, ports.advertised, strict=True))),
             "listener.security.protocol.map": ",".join(f"{name}:{kind}" for name, kind in protocols.items()),
         }
 
@@ -247,12 +292,15 @@ COMMON_SETTINGS = {
 }
 
 
-def _choose_ports(nodes: int, port: int | None) -> list[NodePorts]:
-    free = iter(free_ports(nodes * 5))
-    chosen = [NodePorts(*(next(free) for _ in range(5))) for _ in range(nodes)]
+def _choose_ports(nodes: int, lanes: int, port: int | None) -> list[NodePorts]:
+    free = iter(free_ports(nodes * (3 + 2 * lanes)))
+    chosen = []
+    for _ in range(nodes):
+        plaintext, controller, secured = itertools.islice(free, 3)
+        proxied, advertised = (tuple(itertools.islice(free, lanes)) for _ in range(2))
+        chosen.append(NodePorts(plaintext, controller, secured, proxied, advertised))
     if port is not None:
-        first = chosen[0]
-        chosen[0] = NodePorts(port, first.controller, first.proxied, first.advertised, first.secured)
+        chosen[0] = replace(chosen[0], plaintext=port)
     return chosen
 
 

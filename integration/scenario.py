@@ -104,7 +104,7 @@ class Scenario:
         settings = self._settings()
         for path, value in self._overrides.items():
             _put(settings, path, value)
-        self.config.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in settings.items()))
+        write_settings(self.config, settings)
 
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -256,6 +256,11 @@ def _put(settings: dict[str, Any], path: str, value: Any) -> None:
     settings[key] = value
 
 
+def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write a config file: nested mappings, lists, texts and numbers as TOML."""
+    path.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in settings.items()))
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + " }"
@@ -264,4 +269,4 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-__all__ = ["DEMO_BUNDLE", "FIELDS", "Encoding", "Scenario"]
+__all__ = ["DEMO_BUNDLE", "FIELDS", "Encoding", "Scenario", "write_settings"]

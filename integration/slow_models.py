@@ -1,12 +1,13 @@
-"""Models that take as long as an event asks for: one that can be stopped from outside, one that cannot, in one graph.
+"""Models that take as long as an event asks for, or die of it, in one graph.
 
-The score of an event is its ``amount``, whatever the rest of the graph does. Two more fields, 0 where absent, say how
-long the call that scores the event takes:
+The score of an event is its ``amount``, whatever the rest of the graph does. Three more fields, 0 where absent, say what
+becomes of the call that scores the event:
 
 - ``turns``: so many rounds of a `Loop` of two small nodes. The runtime looks between nodes whether it is to stop, so
   ``RunOptions.terminate`` ends it at once.
 - ``boxes``: `NonMaxSuppression` over so many boxes, none of which overlaps another: one node whose work grows with
   the square of their number, and which runs to its end whatever it is told (300,000 boxes: some 40 s).
+- ``crash``: 1 divides the smallest int64 by -1, which ends the process with SIGFPE.
 
 Rule: no sleeping and no test code inside the program: the graph really computes, in the packaged runtime.
 """
@@ -42,7 +43,7 @@ from stream_infer.bundle.manifest import (
 from stream_infer.scoring.decision import flag
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
-AMOUNT, TURNS, BOXES = 0, 1, 2
+AMOUNT, TURNS, BOXES, CRASH = 0, 1, 2, 3
 ENDLESS_TURNS = 1_000_000_000
 ENDLESS_BOXES = 300_000
 SCHEMA = {
@@ -53,6 +54,7 @@ SCHEMA = {
         {"name": "amount", "type": "double"},
         {"name": "turns", "type": "long", "default": 0},
         {"name": "boxes", "type": "long", "default": 0},
+        {"name": "crash", "type": "long", "default": 0},
     ],
 }
 _WIDTH = 128
@@ -72,13 +74,13 @@ def write_slow_bundle(to: Path, turns_per_call: int = 0, heeds_events: bool = Tr
     model = slow_graph(turns_per_call, heeds_events)
     facts = read_graph_facts(model, str(to))
     features = tuple(
-        FeatureSpec(name=name, path=name, missing=MissingValue(0)) for name in ("amount", "turns", "boxes")
+        FeatureSpec(name=name, path=name, missing=MissingValue(0)) for name in ("amount", "turns", "boxes", "crash")
     )
     manifest = Manifest(
         format_version="1.0",
         model=ModelInfo("slow", "1"),
         onnx=OnnxInfo("model.onnx", facts.opset, facts.ir, "1.15", facts.op_names),
-        inputs=(InputSpec("X", "float32", (-1, 3), features),),
+        inputs=(InputSpec("X", "float32", (-1, 4), features),),
         outputs=(OutputSpec("score", "float32", (-1, 1), "score"),),
         score=ScoreRef("score", 0),
         classes=(),
@@ -92,7 +94,9 @@ def write_slow_bundle(to: Path, turns_per_call: int = 0, heeds_events: bool = Tr
 
 def _golden_files() -> dict[str, bytes]:
     amounts = np.linspace(0, 1, _GOLDEN_ROWS).astype(np.float32)
-    events = [{"id": row, "amount": float(amount), "turns": 0, "boxes": 0} for row, amount in enumerate(amounts)]
+    events = [
+        {"id": row, "amount": float(amount), "turns": 0, "boxes": 0, "crash": 0} for row, amount in enumerate(amounts)
+    ]
     values = tuple(encode_rows(SCHEMA, events))
     answers = GoldenAnswers(amounts, flag(amounts, _THRESHOLD, 6), (None,) * _GOLDEN_ROWS, None)
     return {
@@ -108,7 +112,7 @@ def turns_per_second() -> float:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(slow_graph(_CALIBRATION_TURNS, heeds_events=False), options)
-    cells = np.zeros((2, 3), np.float32)
+    cells = np.zeros((2, 4), np.float32)
     session.run(["score"], {"X": cells})
     began = time.perf_counter()
     session.run(["score"], {"X": cells})
@@ -121,7 +125,7 @@ def turns_for(seconds: float) -> int:
 
 
 def slow_graph(turns_per_call: int, heeds_events: bool) -> bytes:
-    """The ONNX model: ``X`` float32 ``[n, 3]`` (amount, turns, boxes) to ``score`` ``[n, 1]``."""
+    """The ONNX model: ``X`` float32 ``[n, 4]`` (amount, turns, boxes, crash) to ``score`` ``[n, 1]``."""
     rng = np.random.default_rng(1)
     constants: dict[str, npt.NDArray[Any]] = {
         "heed": np.array(1 if heeds_events else 0, np.float32),
@@ -130,17 +134,20 @@ def slow_graph(turns_per_call: int, heeds_events: bool) -> bytes:
         # Scaled so that the state neither dies out nor blows up.
         "weights": (rng.normal(size=(_WIDTH, _WIDTH)) / np.sqrt(_WIDTH)).astype(np.float32),
         "all_boxes": np.array([ENDLESS_BOXES]),
-        **{f"column_{column}": np.array([column]) for column in (AMOUNT, TURNS, BOXES)},
+        **{f"column_{column}": np.array([column]) for column in (AMOUNT, TURNS, BOXES, CRASH)},
         **{f"axis_{axis}": np.array([axis]) for axis in (0, 1)},
-        **{name: np.array(value, np.float32) for name, value in (("zero", 0), ("half", 0.5), ("one", 1))},
+        **{name: np.array(value, np.float32) for name, value in (("zero", 0), ("half", 0.5), ("one", 1), ("two", 2))},
+        "smallest": np.array(np.iinfo(np.int64).min),
     }
     nodes = [
         _node("Gather", ["X", f"column_{AMOUNT}"], "amount", axis=1),
         *_most(TURNS, "most_turns"),
         *_most(BOXES, "most_boxes"),
+        *_most(CRASH, "most_crash"),
         *_loop_nodes(),
         *_box_nodes(),
-        _node("Add", ["loop_peak", "box_peak"], "peak"),
+        *_crash_nodes(),
+        _node("Sum", ["loop_peak", "box_peak", "quotient"], "peak"),
         # The score must not depend on all this, yet the runtime must not find that out: 0 * x is not 0 for any x.
         _node("Mul", ["peak", "zero"], "nothing"),
         _node("Add", ["amount", "nothing"], "score"),
@@ -194,11 +201,22 @@ def _box_nodes() -> list[NodeProto]:
     ]
 
 
+def _crash_nodes() -> list[NodeProto]:
+    """The smallest int64 by 1, or by -1: its quotient does not fit, and the processor says so."""
+    return [
+        _node("Mul", ["most_crash", "two"], "twice"),
+        _node("Sub", ["one", "twice"], "divisor_float"),
+        _node("Cast", ["divisor_float"], "divisor", to=INT64),
+        _node("Div", ["smallest", "divisor"], "quotient_whole"),
+        _node("Cast", ["quotient_whole"], "quotient", to=FLOAT),
+    ]
+
+
 def _model(nodes: Sequence[NodeProto], constants: dict[str, npt.NDArray[Any]]) -> bytes:
     graph = helper.make_graph(
         list(nodes),
         "slow",
-        [_tensor("X", FLOAT, ["n", 3])],
+        [_tensor("X", FLOAT, ["n", 4])],
         [_tensor("score", FLOAT, ["n", 1])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

@@ -111,8 +111,13 @@ def produce(
         raise RuntimeError(f"not everything produced to {topic} was acknowledged: {errors[:3]}")
 
 
-def read(bootstrap_servers: str, topic: str) -> Log:
+def read(bootstrap_servers: str, topic: str, isolation: str = "read_committed") -> Log:
     """Everything that a topic holds now.
+
+    Args:
+        bootstrap_servers: the broker.
+        topic: what to read.
+        isolation: ``read_uncommitted`` shows records of aborted and open transactions, too.
 
     Raises:
         RuntimeError: the topic does not exist, or a read fails.
@@ -125,6 +130,7 @@ def read(bootstrap_servers: str, topic: str) -> Log:
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
+            "isolation.level": isolation,
         }
     )
     with contextlib.closing(consumer):

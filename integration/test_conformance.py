@@ -15,7 +15,7 @@ from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.properties import admin_properties, consumer_properties, producer_properties
 from stream_infer.kafka.sink import KafkaSink
 from stream_infer.kafka.source import KafkaSource
-from stream_infer.testing import fake_work, records
+from stream_infer.testing import FakeWork, records
 from stream_infer.testing.conformance import check_sink, check_source
 
 PROTOCOLS: list[Mapping[str, Any]] = [
@@ -74,6 +74,6 @@ def test_the_kafka_sink_conforms(kafka: Kafka, topics: Topics) -> None:
         group_id="conformance",
         clock=clock,
     )
-    batch = fake_work()(records([b"one", b"bad", b"two", None], timestamp_ms=clock.wall_ms())).batch
+    batch = FakeWork().score(records([b"one", b"bad", b"two", None], timestamp_ms=clock.wall_ms())).batch
     check_sink(sink, clock, batch, lambda: values_in(kafka, scored, 2))
     assert values_in(kafka, dead, 1)[:1] == [b"bad"]

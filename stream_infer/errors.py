@@ -16,6 +16,8 @@
         TopicMissing         a topic of the config does not exist
         DataLoss             a committed offset was deleted by retention and on_data_loss = "fail"
         Fenced               another instance has taken this one's place
+        TooManyRejects       more dead letters than dead_letter.max_consecutive or max_ratio allow
+        RetriesExhausted     a stage failed for longer than timeouts.retry_seconds
         Stuck                a stage did not end in time and cannot be stopped
       ExportRefused        a model cannot be exported as it is; exit 1
 
@@ -137,6 +139,14 @@ class DataLoss(FatalError):
 
 class Fenced(FatalError):
     """Another instance has taken over this one's identity."""
+
+
+class TooManyRejects(FatalError):
+    """Events are rejected at a rate at which the input as a whole must be wrong, or the model."""
+
+
+class RetriesExhausted(FatalError):
+    """A stage was retried for as long as it may be."""
 
 
 class Stuck(FatalError):

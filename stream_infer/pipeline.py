@@ -29,12 +29,12 @@ from stream_infer.core.batching import Batch, Batcher
 from stream_infer.core.flow import FlowGate, FlowLimits, GateState
 from stream_infer.core.lag import lags, oldest_timestamps
 from stream_infer.core.retry import Backoff, Retry
-from stream_infer.delivery import Delivery
-from stream_infer.errors import RetriableError, ScoreTimeout, Stuck
+from stream_infer.delivery.base import Delivery, give_up_if_exhausted
+from stream_infer.errors import CommitFailed, FatalError, RetriableError, ScoreTimeout, Stuck
 from stream_infer.executors import Executor
-from stream_infer.ports import Instrument, Sink, Source
-from stream_infer.types import Records, Split
-from stream_infer.work import WorkResult
+from stream_infer.ports import Instrument, Source
+from stream_infer.types import Split, Start
+from stream_infer.work import BatchWork, WorkResult
 
 _BUSY_WAIT_S = 0.001
 """Longest wait while batches are in flight and the gate is open."""
@@ -45,6 +45,8 @@ _IDLE_WAIT_S = 0.1
 _MEMBERSHIP_INTERVAL_S = 0.2
 """How often the source is polled for nothing but the group membership while the gate is not open."""
 _LAG_INTERVAL_S = 5.0
+_LEAVE_TIMEOUT_S = 2.0
+"""How long a process that has failed tries to say so in the group's offsets."""
 _SCORE_TIMEOUTS_ALLOWED = 3
 """A batch whose model call was stopped this often ends the process: the model is stuck, not slow."""
 
@@ -62,11 +64,7 @@ class Settings:
     linger_s: float
     max_in_flight: int
     flow: FlowLimits
-    commit_interval_s: float
-    publish_timeout_s: float
-    commit_timeout_s: float
     drain_timeout_s: float
-    commits: bool = True
     max_records: int | None = None
     until_caught_up: bool = False
     backoff: Backoff = field(default_factory=Backoff)
@@ -94,8 +92,8 @@ class Pipeline:
 
     Args:
         source: where records come from.
-        sink: where scored events and dead letters go.
-        work: called with `Records`, gives a `WorkResult`; may raise RetriableError or FatalError.
+        delivery: publishes and commits, by one guarantee or the other.
+        work: what happens to a batch; may raise RetriableError or FatalError.
         executor: runs ``work``.
         settings: numbers.
         clock: the only clock read.
@@ -106,8 +104,8 @@ class Pipeline:
     def __init__(
         self,
         source: Source,
-        sink: Sink,
-        work: Callable[[Records], WorkResult],
+        delivery: Delivery,
+        work: BatchWork,
         executor: Executor,
         settings: Settings,
         clock: Clock,
@@ -115,7 +113,7 @@ class Pipeline:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._source = source
-        self._sink = sink
+        self._delivery = delivery
         self._work = work
         self._executor = executor
         self._settings = settings
@@ -125,18 +123,6 @@ class Pipeline:
         self._batcher = Batcher(settings.max_batch_size, settings.max_batch_bytes, settings.linger_s)
         self._gate = FlowGate(settings.flow)
         self._flights: deque[_Flight] = deque()
-        self._delivery = Delivery(
-            source,
-            sink,
-            commit_interval_s=settings.commit_interval_s,
-            publish_timeout_s=settings.publish_timeout_s,
-            commit_timeout_s=settings.commit_timeout_s,
-            commits=settings.commits,
-            backoff=settings.backoff,
-            clock=clock,
-            instrument=instrument,
-            jitter=jitter,
-        )
         self._poll_retry = Retry(settings.backoff)
         self._opened = ExitStack()
         self._draining = False
@@ -148,9 +134,9 @@ class Pipeline:
     # ------------------------------------------------------------------ life
 
     def start(self) -> None:
-        """Open the sink, then join the group: nothing is polled before it can be published."""
-        self._sink.start()
-        self._opened.callback(self._sink.close)
+        """Open the publisher, then join the group: nothing is polled before it can be published."""
+        self._delivery.start()
+        self._opened.callback(self._delivery.close)
         self._source.start(self)
         self._opened.callback(self._source.close)
 
@@ -160,9 +146,17 @@ class Pipeline:
         Returns:
             ``stopped``, ``finished``, or ``incomplete`` where the drain did not settle and commit everything.
         """
-        while not (stopped := stopping()) and not self._finished():
-            self.step()
-        if not self.drain():
+        try:
+            while not (stopped := stopping()) and not self._finished():
+                self.step()
+            drained = self.drain()
+        except Stuck:
+            # Whoever reads on from here has to know that this was no orderly end.
+            raise
+        except FatalError:
+            self._delivery.leave(Deadline.after(_LEAVE_TIMEOUT_S, self._now()))
+            raise
+        if not drained:
             return "incomplete"
         return "stopped" if stopped else "finished"
 
@@ -236,7 +230,7 @@ class Pipeline:
         if records is not None and len(records):
             self._moved = True
             self._polled += len(records)
-            self._delivery.offsets.received(records.first_offsets())
+            self._delivery.offsets.received(records.first_offsets(), records.next_offsets())
             self._batcher.add(records, now)
             self._instrument.records_polled(len(records), records.nbytes)
 
@@ -258,6 +252,8 @@ class Pipeline:
 
     def _rewind(self) -> None:
         self._delivery.rewind()
+        if self._delivery.must_rewind:
+            return
         self._batcher.clear()
         self._polled = self._delivery.committed_records
         # What runs still holds its worker; its result is dropped when it comes, since nobody owns its splits.
@@ -266,8 +262,9 @@ class Pipeline:
     # ------------------------------------------------------------------ dispatch
 
     def _dispatch(self) -> None:
-        while len(self._flights) < self._settings.max_in_flight:
-            batch = self._batcher.take(self._now(), drain=self._draining or self._ending())
+        while len(self._flights) < (1 if self._delivery.careful else self._settings.max_in_flight):
+            limit = self._delivery.batch_limit(self._settings.max_batch_size)
+            batch = self._batcher.take(self._now(), drain=self._draining or self._ending(), limit=limit)
             if batch is None:
                 return
             self._moved = True
@@ -277,7 +274,16 @@ class Pipeline:
             self._submit(flight)
 
     def _submit(self, flight: _Flight) -> None:
-        flight.future = self._executor.submit(self._work, flight.batch.records)
+        """Begin the work on a batch, unless something has to be committed first and is not yet."""
+        records = flight.batch.records
+        try:
+            if not self._delivery.may_try(records):
+                return
+        except CommitFailed as error:
+            self._retry_work(flight, error)
+            return
+        work = self._work.condemn if self._delivery.condemned(records) else self._work.score
+        flight.future = self._executor.submit(work, records)
 
     # ------------------------------------------------------------------ settle
 
@@ -299,7 +305,8 @@ class Pipeline:
                 return None
             self._submit(flight)
         future = flight.future
-        assert future is not None, "submitted above"
+        if future is None:
+            return None
         if not future.done():
             self._moved = True
             self._executor.wait(future, _BUSY_WAIT_S if self._gate.state is GateState.OPEN else _HELD_WAIT_S)
@@ -323,11 +330,12 @@ class Pipeline:
     def _schedule(self, retry: Retry, error: RetriableError) -> None:
         delay_s = retry.failed(self._now(), self._jitter())
         self._instrument.retry_scheduled(error.stage, retry.attempts, delay_s, str(error))
+        give_up_if_exhausted(retry, self._now(), error)
 
     # ------------------------------------------------------------------ commit, rest
 
     def _commit(self) -> None:
-        if self._delivery.advance():
+        if self._delivery.advance(drained=not self._open_records()):
             self._moved = True
 
     def _rest(self) -> None:
@@ -336,11 +344,11 @@ class Pipeline:
 
     # ------------------------------------------------------------------ rebalances (inside source.poll)
 
-    def splits_assigned(self, splits: Sequence[Split]) -> None:
+    def splits_assigned(self, starts: Mapping[Split, Start]) -> None:
         """Own these from now on. A source resumes what it is assigned, so the gate must not believe in a pause."""
         self._gate.unpaused(self._now())
-        self._delivery.offsets.assigned(splits)
-        self._instrument.splits_changed("assigned", splits)
+        self._delivery.assigned(starts)
+        self._instrument.splits_changed("assigned", list(starts))
 
     def splits_revoked(self, splits: Sequence[Split]) -> None:
         """Settle and commit what is in flight of these splits, under one deadline; drop the rest."""
@@ -396,10 +404,7 @@ class Pipeline:
     def _lags(self) -> Mapping[Split, tuple[int, float | None]]:
         positions = self._source.positions()
         next_offsets = {split: position.next_offset for split, position in positions.items()}
-        for split in self._delivery.offsets.owned():
-            offset = self._delivery.offsets.next_offset(split)
-            if offset is not None:
-                next_offsets[split] = offset
+        next_offsets |= {split: self._delivery.offsets.next_offset(split) for split in self._delivery.offsets.owned()}
         held = [flight.batch.records for flight in self._flights]
         oldest = oldest_timestamps([*held, *self._batcher.waiting()])
         ends = {split: position.end_offset for split, position in positions.items()}

@@ -7,7 +7,7 @@ exceptions may be raised, and any other exception is a bug.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,11 +16,13 @@ import numpy.typing as npt
 from stream_infer.clock import Deadline
 from stream_infer.types import (
     Binary,
+    Commit,
     Decoded,
     Records,
     ScoredBatch,
     ScoredColumns,
     Split,
+    Start,
     Status,
 )
 
@@ -28,7 +30,7 @@ from stream_infer.types import (
 class SourceListener(Protocol):
     """Told of changes in what this process owns. Called from inside `Source.poll`, on the same thread."""
 
-    def splits_assigned(self, splits: Sequence[Split]) -> None:
+    def splits_assigned(self, starts: Mapping[Split, Start]) -> None:
         """These splits (with new generations) are owned from now on."""
         ...
 
@@ -79,7 +81,7 @@ class Source(Protocol):
         """
         ...
 
-    def begin_commit(self, offsets: Mapping[Split, int]) -> None:
+    def begin_commit(self, commits: Mapping[Split, Commit]) -> None:
         """Start committing next offsets. One that is still under way is no longer waited for."""
         ...
 
@@ -92,11 +94,29 @@ class Source(Protocol):
         """
         ...
 
-    def commit_now(self, offsets: Mapping[Split, int], deadline: Deadline) -> None:
-        """Commit and wait (revoke, shutdown).
+    def commit_now(self, commits: Mapping[Split, Commit], deadline: Deadline) -> None:
+        """Commit and wait (revoke, shutdown, marks). Not while a commit is under way.
 
         Raises:
             CommitFailed: not acknowledged by ``deadline``.
+        """
+        ...
+
+    def committed(self, splits: Collection[Split]) -> Mapping[Split, int]:
+        """What the group has for these splits, asked afresh; waits for transactions that are still open.
+
+        Splits without a commit, and those no longer owned, are left out.
+
+        Raises:
+            SourceUnavailable: no answer in time.
+        """
+        ...
+
+    def membership(self) -> bytes:
+        """Who this process is in the group at this moment: what a transaction's offsets are fenced by.
+
+        Raises:
+            CommitFailed: it is no member at this moment, so nothing may be committed.
         """
         ...
 
@@ -118,7 +138,7 @@ class SplitPosition(Protocol):
 
     @property
     def next_offset(self) -> int:
-        """Next offset to read."""
+        """Next offset that a poll may give; behind control records and aborted ones."""
         ...
 
     @property
@@ -127,7 +147,7 @@ class SplitPosition(Protocol):
         ...
 
 
-class Sink(Protocol):
+class Publisher(Protocol):
     """Where scored events and dead letters go. One thread owns it."""
 
     def start(self) -> None:
@@ -149,6 +169,14 @@ class Sink(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Release the connection. Nothing is flushed; an open transaction is aborted if that is quickly done."""
+        ...
+
+
+class Sink(Publisher, Protocol):
+    """A publisher that acknowledges: at-least-once delivery."""
+
     def begin_flush(self) -> None:
         """Send what is queued now."""
         ...
@@ -167,8 +195,36 @@ class Sink(Protocol):
         """Forget everything not yet acknowledged (after a timeout)."""
         ...
 
-    def close(self) -> None:
-        """Release the connection. Nothing is flushed."""
+
+class TransactionalSink(Publisher, Protocol):
+    """A publisher whose events are seen together with the committed offsets, or never: exactly-once delivery.
+
+    A transaction begins by itself with the first `publish` or `begin_commit` after the last one ended.
+    """
+
+    def begin_commit(self, commits: Mapping[Split, Commit], membership: bytes) -> None:
+        """Start committing what was published since the last transaction, and ``commits`` with it. Never blocks.
+
+        Nothing may be published until `commit_done` has said how it ended.
+        """
+        ...
+
+    def commit_done(self, wait_s: float = 0.0) -> bool:
+        """Wait up to ``wait_s``; True when the transaction is committed, False while it is under way.
+
+        Raises:
+            SinkUnavailable: it was not, or nobody knows. Call `abort`, then ask the source what is committed.
+            FatalError: as SinkUnavailable, and it will not get better.
+        """
+        ...
+
+    def abort(self, deadline: Deadline) -> None:
+        """End the open transaction, if there is one, so that nothing of it is ever seen. Waits to ``deadline``.
+
+        Raises:
+            SinkUnavailable: not possible now; call it again before publishing.
+            FatalError: Fenced: another instance has taken over this one's name.
+        """
         ...
 
 
@@ -278,6 +334,16 @@ class Instrument:
     def stopped(self, reason: str) -> None:
         """The pipeline ended."""
 
+    def transaction_aborted(self, reason: str) -> None:
+        """What was published since the last commit will never be seen; the owned splits are rewound."""
+
+    def crash_suspected(self, split: Split, offset: int, level: str) -> None:
+        """Whoever owned ``split`` before did not end in order.
+
+        ``level`` says how its events are tried from ``offset`` on: ``watch`` (a batch at a time), ``alone`` (one
+        at a time), or ``condemned`` (the event there is rejected untried).
+        """
+
 
 class Instruments(Instrument):
     """Passes every fact on to each of several instruments, in order."""
@@ -329,10 +395,12 @@ __all__ = [
     "Encoder",
     "Instrument",
     "Instruments",
+    "Publisher",
     "Runtime",
     "SchemaSource",
     "Sink",
     "Source",
     "SourceListener",
     "SplitPosition",
+    "TransactionalSink",
 ]

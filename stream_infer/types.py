@@ -79,6 +79,8 @@ class Status(enum.IntEnum):
     """The scored event cannot be encoded."""
     OUTPUT_TOO_LARGE = 35
     """The scored event is larger than the sink takes."""
+    CRASHED = 36
+    """Whoever tried this event died of it, repeatedly (`stream_infer.core.crashes`). It is not decoded again."""
 
     @property
     def is_reject(self) -> bool:
@@ -92,7 +94,9 @@ class Status(enum.IntEnum):
 
     @property
     def stage(self) -> str:
-        """Where along the line the event failed: ``decode``, ``infer`` or ``encode``."""
+        """Where along the line the event failed: ``decode``, ``infer``, ``encode``; ``crash`` where nobody lived to say."""
+        if self is Status.CRASHED:
+            return "crash"
         if self in (Status.MODEL_FAILED, Status.MODEL_OUTPUT):
             return "infer"
         if self in (Status.ENCODE_FAILED, Status.OUTPUT_TOO_LARGE):
@@ -117,6 +121,26 @@ class Split(NamedTuple):
     partition: int
     """Partition number; 0 for a file."""
     generation: int = 0
+
+
+class Start(NamedTuple):
+    """Where reading begins on a split that was just assigned."""
+
+    offset: int
+    """First offset to read."""
+    end_offset: int
+    """End of the split at that moment; -1 where unknown."""
+    note: str = ""
+    """The note of the commit that says so; empty where nothing is committed."""
+
+
+class Commit(NamedTuple):
+    """What is committed for a split."""
+
+    offset: int
+    """Next offset to read."""
+    note: str = ""
+    """A word to whoever reads on from here (`stream_infer.core.crashes`). Kafka: the offset's metadata."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from stream_infer.types import (
     Binary,
     BoolArray,
     Decoded,
+    ModelIdentity,
     Records,
     Reject,
     ScoredBatch,
@@ -29,8 +30,16 @@ from stream_infer.types import (
 )
 
 
+_CRASHED = "the process ended each time this event was tried, also when it was tried alone"
+
+
 class BatchScorer(Protocol):
     """What the line needs of a `stream_infer.scoring.Scorer`."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model."""
+        ...
 
     def decode(self, records: Records) -> Decoded:
         """Bytes to columns."""
@@ -49,6 +58,18 @@ class WorkResult:
     decode_seconds: float
     score_seconds: float
     encode_seconds: float
+
+
+class BatchWork(Protocol):
+    """What the line needs of `Work`."""
+
+    def score(self, records: Records) -> WorkResult:
+        """Score and encode."""
+        ...
+
+    def condemn(self, records: Records) -> WorkResult:
+        """Reject all of them, without looking at a byte."""
+        ...
 
 
 class Work:
@@ -76,7 +97,7 @@ class Work:
         self._max_age_ms = max_age_ms
         self._watch = watch
 
-    def __call__(self, records: Records) -> WorkResult:
+    def score(self, records: Records) -> WorkResult:
         """Score and encode ``records``.
 
         Raises:
@@ -94,10 +115,29 @@ class Work:
         ended = self._clock.monotonic()
         return WorkResult(batch, decoded_at - began, scored_at - decoded_at, ended - scored_at)
 
+    def condemn(self, records: Records) -> WorkResult:
+        """Reject ``records`` undecoded, as what has killed whoever tried it (`Status.CRASHED`)."""
+        scored = unscored(len(records), Status.CRASHED, self._scorer.identity)
+        rejects = tuple(Reject(row, Status.CRASHED, _CRASHED) for row in range(len(records)))
+        nothing = Binary.from_values([None] * len(records))
+        return WorkResult(ScoredBatch(records, scored, nothing, rejects), 0.0, 0.0, 0.0)
+
     def _too_old(self, records: Records) -> BoolArray | None:
         if self._max_age_ms is None:
             return None
         return age.older_than(records, self._max_age_ms, self._clock.wall_ms())
+
+
+def unscored(count: int, status: Status, model: ModelIdentity) -> ScoredColumns:
+    """``count`` events that never met the model, all with the same status."""
+    return ScoredColumns(
+        score=np.full(count, np.nan, np.float32),
+        flagged=np.zeros(count, np.bool_),
+        status=np.full(count, status, np.uint8),
+        model_index=np.zeros(count, np.uint8),
+        models=(model,),
+        model_calls=0,
+    )
 
 
 def _without(payload: Binary, failures: Mapping[int, str]) -> Binary:

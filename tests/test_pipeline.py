@@ -2,65 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from stream_infer.core.flow import FlowLimits
-from stream_infer.errors import CommitFailed, RegistryUnavailable, RetriableError, ScoreTimeout, SinkUnavailable, Stuck
-from stream_infer.executors import InlineExecutor
-from stream_infer.pipeline import Pipeline, Settings
-from stream_infer.testing import FakeClock, FakeSink, FakeSource, ManualExecutor, RecordingInstrument, fake_work
-
-SETTINGS = Settings(
-    max_batch_size=4,
-    max_batch_bytes=1_000_000,
-    linger_s=0.005,
-    max_in_flight=2,
-    flow=FlowLimits(max_records=8, max_bytes=1_000_000, low_ratio=0.5, pause_after_s=8.0),
-    commit_interval_s=1.0,
-    publish_timeout_s=3.0,
-    commit_timeout_s=2.0,
-    drain_timeout_s=30.0,
-)
-
-
-class Line:
-    """A pipeline over fakes, and the fakes."""
-
-    def __init__(self, *, manual: bool = False, settings: Settings = SETTINGS, capacity: int = 100_000) -> None:
-        self.clock = FakeClock()
-        self.executor = ManualExecutor(self.clock)
-        self.source = FakeSource(self.clock, partitions=2)
-        self.sink = FakeSink(self.clock, capacity)
-        self.facts = RecordingInstrument()
-        self.work_failures: deque[RetriableError] = deque()
-        self.pipeline = Pipeline(
-            self.source,
-            self.sink,
-            fake_work(self.work_failures),
-            self.executor if manual else InlineExecutor(),
-            settings,
-            self.clock,
-            self.facts,
-            jitter=lambda: 0.0,
-        )
-
-    def steps(self, count: int) -> None:
-        for _ in range(count):
-            self.pipeline.step()
-
-    def steps_until(self, condition: Callable[[], bool], limit: int = 2000) -> None:
-        for _ in range(limit):
-            if condition():
-                return
-            self.pipeline.step()
-        pytest.fail(f"not reached in {limit} steps")
-
-    def delivered(self) -> list[tuple[int, int]]:
-        return [(event.split.partition, event.offset) for event in self.sink.acknowledged]
+from stream_infer.errors import CommitFailed, RegistryUnavailable, ScoreTimeout, SinkUnavailable, Stuck
+from tests.lines import DELIVERY, SETTINGS, Line
 
 
 @pytest.fixture
@@ -68,15 +15,16 @@ def line() -> Line:
     return Line()
 
 
-def fill(line: Line, count: int = 10, partitions: int = 2) -> None:
-    for partition in range(partitions):
-        line.source.append(partition, *[f"{partition}-{i}".encode() for i in range(count)])
+def begin(line: Line) -> None:
+    """Start, and run until somebody else would see that partition 0 is being worked on."""
+    line.pipeline.start()
+    line.steps_until(lambda: 0 in line.source.commits)
 
 
 def test_every_event_is_published_in_order_and_committed(line: Line) -> None:
-    fill(line, 10)
+    line.fill(10)
     line.pipeline.start()
-    line.steps_until(lambda: line.source.committed == {0: 10, 1: 10})
+    line.steps_until(lambda: line.committed == {0: 10, 1: 10})
     for partition in (0, 1):
         assert [o for p, o in line.delivered() if p == partition] == list(range(10))
 
@@ -84,14 +32,14 @@ def test_every_event_is_published_in_order_and_committed(line: Line) -> None:
 def test_bad_events_become_dead_letters_and_tombstones_are_passed_over(line: Line) -> None:
     line.source.append(0, b"good", b"bad one", None, b"good")
     line.pipeline.start()
-    line.steps_until(lambda: line.source.committed.get(0) == 4)
+    line.steps_until(lambda: line.committed.get(0) == 4)
     assert [(e.offset, e.reason) for e in line.sink.acknowledged] == [(0, None), (1, "malformed"), (3, None)]
 
 
 def test_results_settle_in_dispatch_order_whatever_order_they_finish_in() -> None:
     line = Line(manual=True)
     executor = line.executor
-    fill(line, 8, partitions=1)
+    line.fill(8, partitions=1)
     line.pipeline.start()
     line.steps_until(lambda: len(executor.waiting) == 2)
     executor.finish(1)
@@ -104,18 +52,18 @@ def test_results_settle_in_dispatch_order_whatever_order_they_finish_in() -> Non
 
 def test_nothing_is_committed_before_it_is_acknowledged(line: Line) -> None:
     line.sink.hang = True
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
     line.pipeline.start()
     line.steps(300)
-    assert line.source.committed == {}
+    assert line.committed == {}
     assert line.sink.pending
     line.sink.hang = False
-    line.steps_until(lambda: line.source.committed == {0: 4})
+    line.steps_until(lambda: line.committed == {0: 4})
 
 
 def test_nothing_is_published_while_a_checkpoint_flushes_or_it_would_never_end(line: Line) -> None:
     line.sink.hang = True
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
     line.pipeline.start()
     line.steps_until(lambda: len(line.sink.pending) == 4)
     line.steps(5)
@@ -123,62 +71,62 @@ def test_nothing_is_published_while_a_checkpoint_flushes_or_it_would_never_end(l
     line.steps(100)
     assert len(line.sink.pending) == 4
     line.sink.hang = False
-    line.steps_until(lambda: line.source.committed == {0: 6})
+    line.steps_until(lambda: line.committed == {0: 6})
 
 
 def test_a_failed_delivery_commits_nothing_and_reads_again_from_the_last_commit(line: Line) -> None:
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
     line.pipeline.start()
-    line.steps_until(lambda: line.source.committed == {0: 4})
+    line.steps_until(lambda: line.committed == {0: 4})
     line.source.append(0, b"e", b"f")
     line.sink.failures.append(SinkUnavailable("broker away"))
-    line.steps_until(lambda: line.source.committed == {0: 6})
+    line.steps_until(lambda: line.committed == {0: 6})
     assert [offset for _, offset in line.delivered()] == [0, 1, 2, 3, 4, 5]
     assert line.facts.named("checkpoint_failed") == [("publish", "broker away")]
     assert ("retry_succeeded", ("publish",)) in line.facts.facts
 
 
 def test_a_publish_that_hangs_ends_at_its_timeout_and_is_done_again(line: Line) -> None:
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
     line.sink.hang = True
     line.pipeline.start()
     line.steps_until(lambda: line.facts.named("stage_timed_out") == [("publish", 3.0)], limit=100_000)
     line.sink.hang = False
-    line.steps_until(lambda: line.source.committed == {0: 4})
+    line.steps_until(lambda: line.committed == {0: 4})
     assert [offset for _, offset in line.delivered()] == [0, 1, 2, 3]
 
 
 def test_a_commit_that_hangs_ends_at_its_timeout_and_nothing_is_scored_twice(line: Line) -> None:
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
+    begin(line)
     line.source.hang_commits = True
-    line.pipeline.start()
     line.steps_until(lambda: line.facts.named("stage_timed_out") == [("commit", 2.0)], limit=100_000)
     line.source.hang_commits = False
-    line.steps_until(lambda: line.source.committed == {0: 4})
+    line.steps_until(lambda: line.committed == {0: 4})
     assert len(line.delivered()) == 4
 
 
 def test_a_refused_commit_is_tried_again(line: Line) -> None:
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
+    begin(line)
     line.source.commit_failures.append(CommitFailed("coordinator loading"))
-    line.pipeline.start()
-    line.steps_until(lambda: line.source.committed == {0: 4})
+    line.steps_until(lambda: line.committed == {0: 4})
     assert line.facts.named("checkpoint_failed") == [("commit", "coordinator loading")]
 
 
 def test_a_commit_that_cannot_even_be_sent_is_tried_again(line: Line) -> None:
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
+    begin(line)
     line.source.unsent_commits.append(CommitFailed("no coordinator"))
-    line.pipeline.start()
-    line.steps_until(lambda: line.source.committed == {0: 4})
+    line.steps_until(lambda: line.committed == {0: 4})
     assert line.facts.named("checkpoint_failed") == [("commit", "no coordinator")]
 
 
 def test_records_that_retention_deleted_are_reported(line: Line) -> None:
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
     line.pipeline.start()
     line.source.delete(0, 3)
-    line.steps_until(lambda: line.source.committed == {0: 4})
+    line.steps_until(lambda: line.committed == {0: 4})
     assert [(split.partition, count) for split, count in line.facts.named("records_lost")] == [(0, 3)]
     assert line.delivered() == [(0, 3)]
 
@@ -194,68 +142,68 @@ def test_what_was_not_opened_is_not_closed(line: Line) -> None:
 
 
 def test_a_registry_that_is_away_holds_the_batch_and_order_holds(line: Line) -> None:
-    fill(line, 12, partitions=1)
+    line.fill(12, partitions=1)
     line.work_failures.extend([RegistryUnavailable("down")] * 3)
     line.pipeline.start()
-    line.steps_until(lambda: line.source.committed == {0: 12})
+    line.steps_until(lambda: line.committed == {0: 12})
     assert [offset for _, offset in line.delivered()] == list(range(12))
     assert [fact[0] for fact in line.facts.named("retry_scheduled")] == ["registry"] * 3
 
 
 def test_a_model_that_is_stopped_three_times_on_one_batch_ends_the_run(line: Line) -> None:
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
     line.work_failures.extend([ScoreTimeout("stopped")] * 3)
     line.pipeline.start()
     with pytest.raises(Stuck, match="3 tries"):
         line.steps(2000)
-    assert line.source.committed == {}
+    assert line.committed == {}
 
 
 def test_a_revoke_settles_and_commits_what_is_in_flight_and_drops_the_rest() -> None:
     line = Line(manual=True)
     executor = line.executor
-    fill(line, 8, partitions=1)
+    line.fill(8, partitions=1)
     line.pipeline.start()
     line.steps_until(lambda: len(executor.waiting) == 2)
     executor.finish(0)
     executor.finish(0)
     line.source.script(lambda: line.source.revoke(0))
     line.steps_until(lambda: line.source.owned() == [1])
-    assert line.source.committed == {0: 8}
+    assert line.committed == {0: 8}
 
 
 def test_a_revoke_waits_no_longer_than_its_deadline_and_commits_what_settled() -> None:
     line = Line(manual=True)
     executor = line.executor
-    fill(line, 8, partitions=1)
+    line.fill(8, partitions=1)
     line.pipeline.start()
     line.steps_until(lambda: len(executor.waiting) == 2)
     executor.finish(0)
     line.source.script(lambda: line.source.revoke(0))
     line.steps_until(lambda: 0 not in line.source.owned())
-    assert line.source.committed == {0: 4}
+    assert line.committed == {0: 4}
     executor.finish(0)
     line.source.script(lambda: line.source.assign(0))
     line.steps_until(lambda: len(executor.waiting) == 1)
     executor.finish(0)
-    line.steps_until(lambda: line.source.committed == {0: 8})
+    line.steps_until(lambda: line.committed == {0: 8})
     assert [offset for _, offset in line.delivered()] == list(range(8)), "the late result was dropped"
 
 
 def test_of_a_batch_that_outlives_a_revoke_only_the_partitions_that_stayed_are_published() -> None:
     line = Line(manual=True)
-    fill(line, 2)
+    line.fill(2)
     line.pipeline.start()
     line.steps_until(lambda: len(line.executor.waiting) == 1)
     line.source.script(lambda: line.source.revoke(0))
     line.steps_until(lambda: line.source.owned() == [1])
     line.executor.finish(0)
-    line.steps_until(lambda: line.source.committed == {1: 2})
+    line.steps_until(lambda: line.committed == {1: 2})
     assert line.delivered() == [(1, 0), (1, 1)]
 
 
 def test_a_checkpoint_under_way_leaves_out_what_was_revoked_meanwhile(line: Line) -> None:
-    fill(line, 2)
+    line.fill(2)
     line.sink.hang = True
     line.pipeline.start()
     line.steps_until(lambda: len(line.sink.pending) == 4)
@@ -263,40 +211,40 @@ def test_a_checkpoint_under_way_leaves_out_what_was_revoked_meanwhile(line: Line
     line.source.script(lambda: line.source.lose(0))
     line.steps(1)
     line.sink.hang = False
-    line.steps_until(lambda: line.source.committed == {1: 2})
+    line.steps_until(lambda: line.committed == {1: 2})
 
 
 def test_a_lost_split_is_dropped_without_a_commit() -> None:
     line = Line(manual=True)
     executor = line.executor
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
     line.pipeline.start()
     line.steps_until(lambda: len(executor.waiting) == 1)
     line.source.script(lambda: line.source.lose(0))
     line.steps(3)
     executor.finish(0)
     line.steps(2000)
-    assert line.source.committed == {}
+    assert line.committed == {}
     assert line.sink.acknowledged == []
 
 
 def test_a_delivery_that_fails_during_a_revoke_commits_nothing_and_rewinds_the_others(line: Line) -> None:
-    fill(line, 4)
+    line.fill(4)
     line.pipeline.start()
-    line.steps_until(lambda: line.source.committed == {0: 4, 1: 4})
-    fill(line, 2)
+    line.steps_until(lambda: line.committed == {0: 4, 1: 4})
+    line.fill(2)
     line.steps_until(lambda: len(line.sink.pending) == 4)
     line.sink.failures.append(SinkUnavailable("gone"))
     line.source.script(lambda: line.source.revoke(0))
-    line.steps_until(lambda: line.source.committed.get(1) == 6)
-    assert line.source.committed[0] == 4
+    line.steps_until(lambda: line.committed.get(1) == 6)
+    assert line.committed[0] == 4
     assert [o for p, o in line.delivered() if p == 1] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_slow_model_holds_then_pauses_the_source_and_memory_is_bounded() -> None:
     line = Line(manual=True)
     executor = line.executor
-    fill(line, 1000, partitions=1)
+    line.fill(1000, partitions=1)
     line.pipeline.start()
     line.steps(200)
     assert len(executor.waiting) == 2
@@ -312,64 +260,64 @@ def test_a_slow_model_holds_then_pauses_the_source_and_memory_is_bounded() -> No
 
 def test_a_sink_without_room_is_not_given_anything() -> None:
     line = Line(capacity=3)
-    fill(line, 4, partitions=1)
+    line.fill(4, partitions=1)
     line.pipeline.start()
     line.steps(50)
     assert line.sink.pending == []
 
 
 def test_draining_settles_and_commits_what_was_polled(line: Line) -> None:
-    fill(line, 6, partitions=1)
+    line.fill(6, partitions=1)
     line.pipeline.start()
     stop = iter([False, False, True])
     assert line.pipeline.run(lambda: next(stop)) == "stopped"
-    assert line.source.committed[0] == len(line.delivered()) > 0
+    assert line.committed[0] == len(line.delivered()) > 0
 
 
 def test_a_drain_that_cannot_end_stops_at_its_timeout_and_says_so() -> None:
     line = Line(manual=True)
-    fill(line, 6, partitions=1)
+    line.fill(6, partitions=1)
     line.pipeline.start()
     line.steps(3)
     assert line.pipeline.run(lambda: True) == "incomplete"
     assert line.facts.named("stage_timed_out") == [("drain", 30.0)]
-    assert line.source.committed == {}
+    assert line.committed == {}
 
 
 def test_max_records_ends_the_run_after_exactly_that_many() -> None:
     line = Line(settings=replace(SETTINGS, max_records=7))
-    fill(line, 20, partitions=1)
+    line.fill(20, partitions=1)
     line.pipeline.start()
     assert line.pipeline.run(lambda: False) == "finished"
-    assert line.source.committed == {0: 7}
+    assert line.committed == {0: 7}
 
 
 def test_max_records_counts_no_record_twice_when_a_delivery_failed() -> None:
     line = Line(settings=replace(SETTINGS, max_records=7))
-    fill(line, 20, partitions=1)
+    line.fill(20, partitions=1)
     line.sink.failures.append(SinkUnavailable("broker away"))
     line.pipeline.start()
     assert line.pipeline.run(lambda: False) == "finished"
-    assert line.source.committed == {0: 7}
+    assert line.committed == {0: 7}
     assert [offset for _, offset in line.delivered()] == list(range(7))
 
 
 def test_until_caught_up_ends_at_the_end_that_stood_there_at_the_start() -> None:
     line = Line(settings=replace(SETTINGS, until_caught_up=True))
-    fill(line, 9)
+    line.fill(9)
     line.pipeline.start()
     line.source.append(0, b"later")
     assert line.pipeline.run(lambda: False) == "finished"
-    assert line.source.committed[1] == 9
-    assert line.source.committed[0] in (9, 10)
+    assert line.committed[1] == 9
+    assert line.committed[0] in (9, 10)
 
 
 def test_a_dry_run_commits_nothing() -> None:
-    line = Line(settings=replace(SETTINGS, commits=False, max_records=8))
-    fill(line, 8, partitions=1)
+    line = Line(settings=replace(SETTINGS, max_records=8), delivery=replace(DELIVERY, commits=False))
+    line.fill(8, partitions=1)
     line.pipeline.start()
     line.pipeline.run(lambda: False)
-    assert line.source.committed == {}
+    assert line.source.commits == {}
     assert len(line.delivered()) == 8
 
 
@@ -382,7 +330,7 @@ def test_an_idle_line_waits_instead_of_spinning(line: Line) -> None:
 
 def test_lag_is_observed_with_the_age_of_the_oldest_held_record() -> None:
     line = Line(manual=True)
-    fill(line, 20, partitions=1)
+    line.fill(20, partitions=1)
     line.pipeline.start()
     line.steps(5)
     line.clock.advance(6.0)

@@ -1,42 +1,55 @@
-"""The line against a model, with generated actions.
+"""The line against a model, with generated actions, for both guarantees.
 
 Whatever happens in whatever order (records arrive, batches finish in any order or fail, deliveries and commits
 fail or hang, partitions come and go), these hold:
 
-1. an offset is committed only when everything below it is acknowledged, rejected or passed over;
+1. an offset is committed only when everything below it is safe (acknowledged, or committed with it) or passed over;
 2. what lies between poll and settle is bounded;
-3. per partition, acknowledged offsets ascend, except where a rewind or a rebalance starts them again;
-4. in the end every event has ended as scored, rejected or passed over.
+3. per partition, safe offsets ascend: exactly once always, at least once except where a rewind or a rebalance
+   starts them again;
+4. in the end every event has ended as scored, rejected or passed over; exactly once: no event twice.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+import abc
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from stream_infer.core.flow import FlowLimits
-from stream_infer.errors import CommitFailed, RegistryUnavailable, RetriableError, SinkUnavailable
+from stream_infer.delivery import AtLeastOnce, Delivery, DeliverySettings, ExactlyOnce
+from stream_infer.errors import CommitFailed, RegistryUnavailable, SinkUnavailable, SourceUnavailable
 from stream_infer.pipeline import Pipeline, Settings
-from stream_infer.testing import FakeClock, FakeSink, FakeSource, ManualExecutor, RecordingInstrument, fake_work
-from stream_infer.types import Split
+from stream_infer.testing import (
+    FakeClock,
+    FakeSink,
+    FakeSource,
+    FakeTransactionalSink,
+    FakeWork,
+    Killed,
+    ManualExecutor,
+    RecordingInstrument,
+)
+from stream_infer.testing.fake_sinks import Published
+from stream_infer.types import Commit, Records, Split
 
 PARTITIONS = 3
 LIMITS = FlowLimits(max_records=12, max_bytes=10_000, low_ratio=0.5, pause_after_s=0.5)
 SETTINGS = Settings(
-    max_batch_size=4,
-    max_batch_bytes=1_000,
-    linger_s=0.005,
-    max_in_flight=3,
-    flow=LIMITS,
-    commit_interval_s=0.02,
-    publish_timeout_s=0.1,
-    commit_timeout_s=0.1,
-    drain_timeout_s=0.2,
+    max_batch_size=4, max_batch_bytes=1_000, linger_s=0.005, max_in_flight=3, flow=LIMITS, drain_timeout_s=0.2
 )
+DELIVERY = DeliverySettings(
+    commit_interval_s=0.02, publish_timeout_s=0.1, commit_timeout_s=0.1, max_uncommitted=30, watch_records=42
+)
+CAPACITY = 40
+
+
+def no_jitter() -> float:
+    return 0.5
 
 
 class LineMachine(RuleBasedStateMachine):
@@ -47,38 +60,56 @@ class LineMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.source = FakeSource(self.clock, PARTITIONS)
         self.source.on_commit = self.check_commit
-        self.sink = FakeSink(self.clock, capacity=40)
         self.executor = ManualExecutor(self.clock)
-        self.failures: deque[RetriableError] = deque()
+        self.work = FakeWork()
         self.instrument = RecordingInstrument()
         self.produced: dict[int, list[bytes | None]] = {partition: [] for partition in range(PARTITIONS)}
+        self.arrived: list[Published] = []
+        self.kills: Counter[tuple[int, int]] = Counter()
+        self.begin_again()
+
+    def begin_again(self) -> None:
         self.pipeline = Pipeline(
             self.source,
-            self.sink,
-            fake_work(self.failures),
+            self.make_delivery(),
+            self.work,
             self.executor,
             SETTINGS,
             self.clock,
             self.instrument,
-            jitter=lambda: 0.5,
+            jitter=no_jitter,
         )
         self.pipeline.start()
 
-    def acknowledged(self, partition: int) -> set[int]:
-        return {event.offset for event in self.sink.acknowledged if event.split.partition == partition}
+    @abc.abstractmethod
+    def make_delivery(self) -> Delivery: ...
 
-    def ended(self, partition: int) -> set[int]:
+    @abc.abstractmethod
+    def pending(self) -> Sequence[Published]: ...
+
+    @abc.abstractmethod
+    def safe(self) -> Sequence[Published]: ...
+
+    @abc.abstractmethod
+    def forget_failures(self) -> None: ...
+
+    def being_committed(self) -> Sequence[Published]:
+        """What becomes safe together with the commit that is being checked."""
+        return ()
+
+    def ended(self, partition: int, events: Sequence[Published]) -> set[int]:
         passed_over = {offset for offset, value in enumerate(self.produced[partition]) if value is None}
-        return self.acknowledged(partition) | passed_over
+        return passed_over | {event.offset for event in events if event.split.partition == partition}
 
-    def check_commit(self, offsets: Mapping[Split, int]) -> None:
-        for split, offset in offsets.items():
-            missing = set(range(offset)) - self.ended(split.partition)
+    def check_commit(self, commits: Mapping[Split, Commit]) -> None:
+        events = [*self.safe(), *self.being_committed()]
+        for split, (offset, _) in commits.items():
+            missing = set(range(offset)) - self.ended(split.partition, events)
             assert not missing, f"committed {offset} of {split} ahead of {missing}"
 
-    @rule(partition=st.integers(0, PARTITIONS - 1), kinds=st.lists(st.sampled_from("gbt"), min_size=1, max_size=6))
+    @rule(partition=st.integers(0, PARTITIONS - 1), kinds=st.lists(st.sampled_from("gggbbttk"), min_size=1, max_size=6))
     def produce(self, partition: int, kinds: list[str]) -> None:
-        values = [{"g": b"good", "b": b"bad", "t": None}[kind] for kind in kinds]
+        values = [{"g": b"good", "b": b"bad", "t": None, "k": b"kill"}[kind] for kind in kinds]
         self.produced[partition] += values
         self.source.append(partition, *values)
 
@@ -91,36 +122,54 @@ class LineMachine(RuleBasedStateMachine):
     def run(self, count: int, choices: list[int]) -> None:
         """A stretch of ordinary work, batches finishing in a mixed order."""
         for turn in range(count):
-            if self.executor.waiting:
-                self.executor.finish(choices[turn % len(choices)] % len(self.executor.waiting))
+            self.finish_one(choices[turn % len(choices)])
             self.pipeline.step()
 
     @rule(partition=st.integers(0, PARTITIONS - 1), failures=st.integers(1, 2))
     def work_through_a_failed_delivery(self, partition: int, failures: int) -> None:
         self.produce(partition, ["g", "b", "g"])
-        self.sink.failures.extend([SinkUnavailable("scripted")] * failures)
+        for _ in range(failures):
+            self.delivery_fails()
         self.run(30, [1, 0])
 
     @precondition(lambda self: self.executor.waiting)
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
-        self.executor.finish(data.draw(st.integers(0, len(self.executor.waiting) - 1)))
+        self.finish_one(data.draw(st.integers(0, len(self.executor.waiting) - 1)))
+
+    def finish_one(self, choice: int) -> None:
+        """Finish one batch, if one is being worked on. The process dies where it holds an event that kills."""
+        if not self.executor.waiting:
+            return
+        index = choice % len(self.executor.waiting)
+        _, _, (records,) = self.executor.waiting[index]
+        try:
+            self.executor.finish(index)
+        except Killed:
+            assert isinstance(records, Records)
+            self.kills.update(
+                (records.split(row).partition, int(records.offset[row]))
+                for row in range(len(records))
+                if records.values[row] == b"kill"
+            )
+            assert max(self.kills.values()) <= 3, self.kills
+            self.crash()
 
     @rule()
     def registry_fails(self) -> None:
-        self.failures.append(RegistryUnavailable("scripted"))
+        self.work.failures.append(RegistryUnavailable("scripted"))
 
     @rule()
-    def delivery_fails(self) -> None:
-        self.sink.failures.append(SinkUnavailable("scripted"))
+    @abc.abstractmethod
+    def delivery_fails(self) -> None: ...
 
     @rule()
     def commit_fails(self) -> None:
         self.source.commit_failures.append(CommitFailed("scripted"))
 
     @rule(hang=st.booleans())
-    def sink_hangs(self, hang: bool) -> None:
-        self.sink.hang = hang
+    @abc.abstractmethod
+    def sink_hangs(self, hang: bool) -> None: ...
 
     @rule(hang=st.booleans())
     def commits_hang(self, hang: bool) -> None:
@@ -145,45 +194,131 @@ class LineMachine(RuleBasedStateMachine):
 
         self.source.script(give)
 
+    @rule()
+    def crash(self) -> None:
+        """The process dies, and another one takes everything over."""
+        self.executor.waiting.clear()
+        self.source.scripted_no_more()
+        self.begin_again()
+
     @invariant()
     def buffer_is_bounded(self) -> None:
         if hasattr(self, "pipeline"):
             assert self.pipeline._open_records() <= LIMITS.max_records
-            assert len(self.sink.pending) <= 40
+            assert len(self.pending()) <= CAPACITY
+
+    def teardown(self) -> None:
+        if not hasattr(self, "pipeline"):
+            return
+        self.sink_hangs(False)
+        self.forget_failures()
+        self.source.hang_commits = False
+        self.source.commit_failures.clear()
+        self.work.failures.clear()
+        for partition in range(PARTITIONS):
+            self.given_back(partition)
+        for _ in range(4000):
+            self.finish_one(0)
+            self.pipeline.step()
+            if self.all_committed():
+                break
+        for partition, values in self.produced.items():
+            assert self.ended(partition, self.safe()) == set(range(len(values))), f"partition {partition} did not end"
+        assert self.all_committed()
+
+    def all_committed(self) -> bool:
+        return all(self.source.commits.get(p, Commit(0)).offset == len(values) for p, values in self.produced.items())
+
+
+class AtLeastOnceMachine(LineMachine):
+    """Acknowledged, then committed."""
+
+    def make_delivery(self) -> Delivery:
+        self.sink = FakeSink(self.clock, CAPACITY)
+        self.sink.acknowledged = self.arrived
+        return AtLeastOnce(self.source, self.sink, DELIVERY, self.clock, self.instrument, no_jitter)
+
+    def pending(self) -> Sequence[Published]:
+        return self.sink.pending
+
+    def safe(self) -> Sequence[Published]:
+        return self.arrived
+
+    def delivery_fails(self) -> None:
+        self.sink.failures.append(SinkUnavailable("scripted"))
+
+    def forget_failures(self) -> None:
+        self.sink.failures.clear()
+
+    def sink_hangs(self, hang: bool) -> None:
+        self.sink.hang = hang
 
     @invariant()
     def order_holds_within_a_generation(self) -> None:
         if hasattr(self, "sink"):
             last: dict[Split, int] = {}
-            for event in self.sink.acknowledged:
+            for event in self.arrived:
                 assert event.offset > last.get(event.split, -1), f"{event} after {last[event.split]}"
                 last[event.split] = event.offset
 
-    def teardown(self) -> None:
-        if not hasattr(self, "pipeline"):
-            return
-        self.sink.hang = self.source.hang_commits = False
+
+class ExactlyOnceMachine(LineMachine):
+    """Everything in transactions."""
+
+    def make_delivery(self) -> Delivery:
+        self.sink = FakeTransactionalSink(self.clock, self.source, CAPACITY)
+        self.sink.visible = self.arrived
+        return ExactlyOnce(self.source, self.sink, DELIVERY, self.clock, self.instrument, no_jitter)
+
+    def pending(self) -> Sequence[Published]:
+        return self.sink.pending
+
+    def safe(self) -> Sequence[Published]:
+        return self.arrived
+
+    def being_committed(self) -> Sequence[Published]:
+        return self.sink.pending
+
+    def delivery_fails(self) -> None:
+        self.sink.failures.append((SinkUnavailable("scripted"), False))
+
+    @rule()
+    def commit_gets_no_answer(self) -> None:
+        self.sink.failures.append((SinkUnavailable("scripted"), True))
+
+    @rule()
+    def abort_fails(self) -> None:
+        self.sink.abort_failures.append(SinkUnavailable("scripted"))
+
+    @rule()
+    def lookup_fails(self) -> None:
+        self.source.lookup_failures.append(SourceUnavailable("scripted"))
+
+    def forget_failures(self) -> None:
         self.sink.failures.clear()
-        self.source.commit_failures.clear()
-        self.failures.clear()
-        for partition in range(PARTITIONS):
-            self.given_back(partition)
-        for _ in range(3000):
-            if self.executor.waiting:
-                self.executor.finish(0)
-            self.pipeline.step()
-            if all(self.source.committed.get(p, 0) == len(values) for p, values in self.produced.items()):
-                break
-        for partition, values in self.produced.items():
-            assert self.ended(partition) == set(range(len(values))), f"partition {partition} did not end"
-            assert self.source.committed.get(partition, 0) == len(values)
+        self.sink.abort_failures.clear()
+        self.source.lookup_failures.clear()
+
+    def sink_hangs(self, hang: bool) -> None:
+        self.sink.hang = hang
+
+    @invariant()
+    def nothing_is_seen_twice_and_order_holds(self) -> None:
+        if hasattr(self, "sink"):
+            last: dict[int, int] = {}
+            for event in self.arrived:
+                before = last.get(event.split.partition, -1)
+                assert event.offset > before, f"{event} after {before}"
+                last[event.split.partition] = event.offset
 
 
-LineMachine.TestCase.settings = settings(
+_SETTINGS = settings(
     max_examples=200,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-TestLine = LineMachine.TestCase
+AtLeastOnceMachine.TestCase.settings = ExactlyOnceMachine.TestCase.settings = _SETTINGS
+TestAtLeastOnce = AtLeastOnceMachine.TestCase
+TestExactlyOnce = ExactlyOnceMachine.TestCase

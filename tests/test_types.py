@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_infer.testing import fake_work, records
+from stream_infer.testing import FakeWork, records
 from stream_infer.types import Binary, HeaderRows, Records, Split, Status
 from stream_infer.work import WorkResult
 
@@ -57,7 +57,7 @@ def test_records_of_several_splits_know_their_offsets() -> None:
 
 
 def test_a_batch_keeps_only_the_rows_asked_for() -> None:
-    result: WorkResult = fake_work()(records([b"good", b"bad", None, b"good"]))
+    result: WorkResult = FakeWork().score(records([b"good", b"bad", None, b"good"]))
     kept = result.batch.only(np.array([False, True, True, True]))
     assert kept.payload.to_list() == [None, None, None, b"good"]
     assert [reject.row for reject in kept.rejects] == [1]
@@ -66,7 +66,7 @@ def test_a_batch_keeps_only_the_rows_asked_for() -> None:
 
 def test_every_reject_has_a_reason_and_a_stage() -> None:
     rejects = [status for status in Status if status.is_reject]
-    assert {status.stage for status in rejects} == {"decode", "infer", "encode"}
+    assert {status.stage for status in rejects} == {"decode", "infer", "encode", "crash"}
     assert Status.MISSING_FEATURE.reason == "missing_feature"
     assert not any(Status(number).is_reject for number in (0, 1, 2))
 

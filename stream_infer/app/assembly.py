@@ -89,9 +89,10 @@ def assemble(
     decoder = codecs.decoder(config, model.bundle, instrument)
     scorer = Scorer(model.bundle, decoder, model.runtime, threshold=config.decision.threshold)
     shed_after_ms = config.flow.max_age_ms if config.flow.when_full == "shed" else None
+    source = _source(config, options, admin, clock)
     return Pipeline(
-        _source(config, options, admin, clock),
-        DrySink() if options.dry_run else _sink(config, admin, clock),
+        source,
+        _delivery(config, options, source, admin, clock, instrument),
         Work(scorer, encoder, clock, shed_after_ms, watch),
         executor(config.scoring.workers),
         settings(config, options),
@@ -113,14 +114,42 @@ def settings(config: Config, options: RunOptions) -> Settings:
             low_ratio=config.flow.low_watermark_ratio,
             pause_after_s=config.flow.pause_after_ms / 1000,
         ),
+        drain_timeout_s=options.drain_timeout_seconds or config.timeouts.drain_seconds,
+        max_records=options.max_events,
+        until_caught_up=options.until_caught_up,
+        backoff=_backoff(config),
+    )
+
+
+def delivery_settings(config: Config, options: RunOptions) -> DeliverySettings:
+    """The delivery's numbers."""
+    return DeliverySettings(
         commit_interval_s=config.delivery.commit_interval_ms / 1000,
         publish_timeout_s=config.timeouts.publish_seconds,
         commit_timeout_s=config.timeouts.commit_seconds,
-        drain_timeout_s=options.drain_timeout_seconds or config.timeouts.drain_seconds,
+        max_uncommitted=config.flow.max_unacknowledged,
+        watch_records=config.flow.max_unacknowledged + config.flow.max_buffered_records,
         commits=not options.dry_run,
-        max_records=options.max_events,
-        until_caught_up=options.until_caught_up,
+        backoff=_backoff(config),
+        max_consecutive_rejects=config.dead_letter.max_consecutive,
+        max_reject_ratio=config.dead_letter.max_ratio,
+        reject_window=config.dead_letter.ratio_window,
     )
+
+
+def _backoff(config: Config) -> Backoff:
+    return Backoff(budget_s=config.timeouts.retry_seconds)
+
+
+def _delivery(
+    config: Config, options: RunOptions, source: Source, admin: KafkaAdmin, clock: Clock, instrument: Instrument
+) -> Delivery:
+    numbers = delivery_settings(config, options)
+    if options.dry_run:
+        return AtLeastOnce(source, DrySink(), numbers, clock, instrument, random.random)
+    if config.delivery.guarantee == "exactly_once":
+        return ExactlyOnce(source, _transactional_sink(config, admin, clock), numbers, clock, instrument, random.random)
+    return AtLeastOnce(source, _sink(config, admin, clock), numbers, clock, instrument, random.random)
 
 
 def _source(config: Config, options: RunOptions, admin: KafkaAdmin, clock: Clock) -> KafkaSource:

@@ -110,7 +110,7 @@ class Service:
         timeouts = config.timeouts
         self._metrics = PrometheusInstrument(registry, config.name, self._clock)
         stall_after_s = max(timeouts.poll_seconds, timeouts.score_seconds)
-        self.health = Health(config.name, self._clock, stall_after_s)
+        self.health = Health(config.name, self._clock, stall_after_s, retry_budget_s=timeouts.retry_seconds)
         self._loop_watch = LoopWatch(timeouts.poll_seconds)
         self.instrument = Instruments(
             self._metrics, LogInstrument(self._clock), self.health, self._loop_watch, *watchers

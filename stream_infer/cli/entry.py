@@ -14,6 +14,7 @@ import click
 from stream_infer import __version__
 from stream_infer.cli.bundles import bundle, export
 from stream_infer.cli.demo import demo
+from stream_infer.cli.dlq import dlq
 from stream_infer.cli.service import run, validate
 from stream_infer.cli.topics import topics
 from stream_infer.errors import StreamInferError
@@ -93,7 +94,7 @@ def cli(session: _Session, debug: bool) -> None:
     session.debug = session.debug or debug
 
 
-for _command in (demo, run, validate, topics, export, bundle):
+for _command in (demo, run, validate, topics, dlq, export, bundle):
     cli.add_command(_command)
 
 __all__ = ["EXIT_BUG", "EXIT_FAILED", "EXIT_INTERRUPTED", "cli", "main"]

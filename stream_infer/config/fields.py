@@ -119,6 +119,7 @@ KafkaClient: TypeAlias = Annotated[
     BeforeValidator(_flatten_kafka_client),
 ]
 RegistryClient: TypeAlias = Annotated[dict[str, ClientProperty], BeforeValidator(_flatten_registry_client)]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
 NonEmpty: TypeAlias = Annotated[str, Field(min_length=1)]
 TopicName: TypeAlias = Annotated[str, AfterValidator(_check_topic)]
 FilePath: TypeAlias = Annotated[Path, Strict(False), AfterValidator(_resolve_path)]
@@ -135,6 +136,7 @@ __all__ = [
     "FilePath",
     "HostPort",
     "KafkaClient",
+    "Name",
     "NonEmpty",
     "RegistryClient",
     "Seconds",

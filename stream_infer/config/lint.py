@@ -18,6 +18,8 @@ Check = Callable[[Config], Iterator[ConfigProblem]]
 
 DEFAULT_MAX_POLL_INTERVAL_MS = 300_000
 """librdkafka's default of ``max.poll.interval.ms``."""
+LEAST_TRANSACTION_MS = 100
+"""A shorter commit interval spends a tenth of the time on committing."""
 
 
 def find_errors(config: Config) -> list[ConfigProblem]:
@@ -130,6 +132,16 @@ def _sink_schemas_are_there(config: Config) -> Iterator[ConfigProblem]:
     yield from _missing_files(path, codec.schema_directory, ["ids.json", f"{config.sink.topic}-value.avsc"])
 
 
+def _transactions_outlast_checkpoints(config: Config) -> Iterator[ConfigProblem]:
+    delivery = config.delivery
+    if delivery.guarantee == "exactly_once" and delivery.commit_interval_ms * 2 > delivery.transaction_timeout_ms:
+        yield ConfigProblem(
+            "delivery.commit_interval_ms",
+            "is above half of delivery.transaction_timeout_ms: the broker would abort transactions before they end",
+            f"at most {delivery.transaction_timeout_ms // 2}; 100 to 1000 is sensible",
+        )
+
+
 def _client_tables_are_tables(config: Config) -> Iterator[ConfigProblem]:
     for role in CLIENT_ROLES:
         if not isinstance(config.kafka.client.get(role, {}), dict):
@@ -202,6 +214,39 @@ def _registry_password_is_covered(config: Config) -> Iterator[ConfigProblem]:
         yield ConfigProblem("schema_registry.url", "sends the password unencrypted", "https:// if the registry has it")
 
 
+def _transactions_are_used(config: Config) -> Iterator[ConfigProblem]:
+    delivery = config.delivery
+    if delivery.guarantee == "at_least_once" and "transaction_timeout_ms" in delivery.model_fields_set:
+        yield ConfigProblem(
+            "delivery.transaction_timeout_ms", 'has no effect with guarantee = "at_least_once"', "leave it out"
+        )
+
+
+def _transactions_are_worth_their_cost(config: Config) -> Iterator[ConfigProblem]:
+    delivery = config.delivery
+    if delivery.guarantee == "exactly_once" and delivery.commit_interval_ms < LEAST_TRANSACTION_MS:
+        yield ConfigProblem(
+            "delivery.commit_interval_ms",
+            'is short for guarantee = "exactly_once": every commit costs some 10 ms in which nothing is published',
+            f"at least {LEAST_TRANSACTION_MS}",
+        )
+
+
+def _reject_window_is_used(config: Config) -> Iterator[ConfigProblem]:
+    letters = config.dead_letter
+    if letters.max_ratio == 1 and "ratio_window" in letters.model_fields_set:
+        yield ConfigProblem("dead_letter.ratio_window", "has no effect with max_ratio = 1: there is no limit")
+
+
+def _retries_outlast_one_try(config: Config) -> Iterator[ConfigProblem]:
+    timeouts = config.timeouts
+    for name in ("publish_seconds", "commit_seconds", "registry_seconds", "score_seconds"):
+        if getattr(timeouts, name) >= timeouts.retry_seconds:
+            yield ConfigProblem(
+                "timeouts.retry_seconds", f"is not above timeouts.{name}: a single try may use it up", "a few times it"
+            )
+
+
 # ------------------------------------------------------------------------------------------------ helpers
 
 _OTHER = "another topic"
@@ -217,6 +262,7 @@ _ERRORS: tuple[Check, ...] = (
     _bundle_is_there,
     _source_schemas_are_there,
     _sink_schemas_are_there,
+    _transactions_outlast_checkpoints,
     _client_tables_are_tables,
 )
 _WARNINGS: tuple[Check, ...] = (
@@ -228,6 +274,10 @@ _WARNINGS: tuple[Check, ...] = (
     _events_fit_the_buffer,
     _sasl_is_switched_on,
     _registry_password_is_covered,
+    _transactions_are_used,
+    _transactions_are_worth_their_cost,
+    _reject_window_is_used,
+    _retries_outlast_one_try,
 )
 
 
@@ -259,4 +309,4 @@ def _max_poll_interval_ms(config: Config) -> float:
         return DEFAULT_MAX_POLL_INTERVAL_MS
 
 
-__all__ = ["DEFAULT_MAX_POLL_INTERVAL_MS", "find_errors", "find_warnings"]
+__all__ = ["DEFAULT_MAX_POLL_INTERVAL_MS", "LEAST_TRANSACTION_MS", "find_errors", "find_warnings"]

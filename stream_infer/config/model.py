@@ -12,13 +12,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from stream_infer.config.fields import (
     Brokers,
     FilePath,
     HostPort,
     KafkaClient,
+    Name,
     NonEmpty,
     RegistryClient,
     Seconds,
@@ -275,29 +276,54 @@ class SinkConfig(Section):
 
 
 class DeadLetterConfig(Section):
-    """Where events go that cannot be scored."""
+    """Where events go that cannot be scored, and how many of them are too many.
+
+    One bad event must not stop a service; a producer that writes nothing but bad events should, before its whole
+    topic lies in the dead letters. Beyond either limit the process ends with exit code 1; what it refused is not
+    committed, so nothing is lost, and a restart meets the same events.
+    """
 
     topic: TopicName
-    """Topic of the dead letters: the original key, value and headers, and why, in headers
-    `__stream_infer.errors.*`."""
+    """Topic of the dead letters: the original key, value and headers, and why, in further headers."""
 
+    headers: Literal["native", "connect", "streams", "spring"] = "native"
+    """Names of the headers that say why, for tools that are there already. `native`: `__stream_infer.errors.*`.
+    `connect`: as Kafka Connect's `__connect.errors.*`. `streams`: as Kafka Streams' `__streams.errors.*`. `spring`:
+    as Spring's `kafka_dlt-*`, numbers in binary. The last three keep `__stream_infer.errors.reason`, `.stage`,
+    `.failed_at` and `.attempts`, which have no counterpart there."""
 
-def _check_guarantee(value: object) -> object:
-    if value == "exactly_once":
-        raise ValueError('"exactly_once" comes with a later version; use "at_least_once"')
-    return value
+    max_consecutive: Annotated[int, Field(ge=0, le=1_000_000_000)] = 1000
+    """Dead letters in a row, in the order in which this process settles events, at most. 0: any number. The
+    default is two full batches in which not one event could be scored."""
+
+    max_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of dead letters among the last `ratio_window` events at most. 1: no limit. By default more than half is
+    too much: then the bad event is the usual one."""
+
+    ratio_window: Annotated[int, Field(ge=10, le=1_000_000)] = 10_000
+    """Events over which `max_ratio` is judged; fewer are not judged. Long enough to outlast one producer's bad
+    minute."""
 
 
 class DeliveryConfig(Section):
-    """What a crash may cost."""
+    """What a failure may cost."""
 
-    guarantee: Annotated[Literal["at_least_once"], BeforeValidator(_check_guarantee)] = "at_least_once"
-    """`at_least_once`: no event is lost; after a crash those since the last commit are published again, with
-    the same input topic, partition and offset."""
+    guarantee: Literal["at_least_once", "exactly_once"] = "at_least_once"
+    """`at_least_once`: no event is lost; after a failure those since the last commit are published again, with the
+    same input topic, partition and offset. `exactly_once`: scored events, dead letters and offsets are committed
+    in one transaction; readers with `isolation.level = read_committed` see each event once, when its transaction
+    is committed. Kafka Streams: `processing.guarantee`."""
 
     commit_interval_ms: Annotated[int, Field(ge=1, le=600_000)] = 1000
-    """Milliseconds between checkpoints: outputs acknowledged, then offsets committed. Shorter: fewer repeats
-    after a crash, more round trips. Kafka Streams: `commit.interval.ms`."""
+    """Milliseconds between checkpoints: outputs acknowledged, then offsets committed. Shorter: fewer repeats after a
+    failure, more round trips. With `exactly_once` this is also how long readers wait for an event: 100 to 1000
+    is sensible, and it is at most half of `transaction_timeout_ms`. Kafka Streams: `commit.interval.ms`."""
+
+    transaction_timeout_ms: Annotated[int, Field(ge=1000, le=900_000)] = 15_000
+    """Only with `exactly_once`: a transaction that is open for this long, in milliseconds, is aborted by the broker.
+    It is how long a process that died without `instance` (or is cut off) holds up readers of its output. Long
+    enough for the election of a leader; not above the broker's `transaction.max.timeout.ms`. Kafka:
+    `transaction.timeout.ms`."""
 
 
 class TimeoutsConfig(Section):
@@ -317,13 +343,19 @@ class TimeoutsConfig(Section):
 
     publish_seconds: Seconds = 30.0
     """From publishing to the broker's acknowledgement. Then the checkpoint fails and the partitions rewind to
-    the last commit. Kafka: `delivery.timeout.ms`; long enough for a leader election."""
+    the last commit. Kafka: `delivery.timeout.ms`; long enough for a leader election. With `exactly_once` it ends
+    no later than `delivery.transaction_timeout_ms`."""
 
     commit_seconds: Seconds = 10.0
     """One commit of offsets. Then the checkpoint fails, and is tried again after a rewind."""
 
     registry_seconds: Seconds = 5.0
     """One question to the schema registry. Then the batch waits and asks again, with growing pauses."""
+
+    retry_seconds: Seconds = 900.0
+    """How long one stage may fail and be tried again, with growing pauses of up to 5 s and its offsets unmoved. Then
+    the process ends with exit code 1, so that an outage nobody notices shows where restarts are counted. A quarter
+    of an hour outlasts the restart of a cluster."""
 
     drain_seconds: Seconds = 30.0
     """After SIGTERM, or before partitions are handed over: finish, publish and commit what was read. What is not
@@ -347,8 +379,14 @@ class ObserveConfig(Section):
 class Config(Section):
     """The configuration of one service."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
+    name: Name
     """Name of the service in logs and metrics, and its Kafka `client.id`."""
+
+    instance: Name | None = None
+    """Name of this replica: no other has it, and a restart of this one has it again, such as `"${HOSTNAME}"` in a
+    Kubernetes StatefulSet. With `exactly_once` it is the end of the `transactional.id`, so that a restarted replica
+    shuts its predecessor out at once and ends its open transaction. Two running replicas of one name would shut out
+    each other. Default: none; then the end is random, and an abandoned transaction ends by its timeout."""
 
     kafka: KafkaConfig
     schema_registry: SchemaRegistryConfig | None = None

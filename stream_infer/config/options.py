@@ -72,4 +72,93 @@ class TopicReport:
     """What was done or is odd, such as ``created``."""
 
 
-__all__ = ["Check", "DemoOptions", "OutputFormat", "RunOptions", "TopicReport"]
+@dataclass(frozen=True, slots=True)
+class DeadLetterSelection:
+    """Which dead letters are meant: those that meet every condition. The defaults mean all."""
+
+    reasons: tuple[str, ...] = ()
+    """One of these reasons; empty: any."""
+    since_ms: int | None = None
+    """Rejected at this time or later, in milliseconds since the epoch. Where nobody says when, the timestamp counts."""
+    until_ms: int | None = None
+    """Rejected before this time."""
+    only: frozenset[tuple[int, int]] = frozenset()
+    """At one of these places in the dead-letter topic (partition, offset); empty: anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterGroup:
+    """The dead letters of one reason and stage, as ``stream-infer dlq list`` shows them."""
+
+    reason: str
+    stage: str
+    """``decode``, ``infer``, ``encode``, ``crash``, or what another tool says; empty where it says nothing."""
+    count: int
+    first_failed_at_ms: int
+    """Milliseconds since the epoch, as is the next; -1 where unknown."""
+    last_failed_at_ms: int
+    topics: tuple[str, ...]
+    """Input topics of the events, sorted."""
+    example: tuple[int, int]
+    """Partition and offset of the last one, in the dead-letter topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterDetails:
+    """One dead letter, as ``stream-infer dlq show`` shows it."""
+
+    place: tuple[int, int]
+    """Partition and offset in the dead-letter topic."""
+    facts: Mapping[str, str | int | None]
+    """What the headers say, by name; None where they say nothing."""
+    headers: tuple[tuple[str, bytes | None], ...]
+    """The event's own headers."""
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResendOptions:
+    """What ``stream-infer dlq resend`` sends back."""
+
+    selection: DeadLetterSelection = DeadLetterSelection()
+    max_count: int | None = None
+    """Stop after this many; None: no end."""
+    max_attempts: int = 3
+    """Leave out what was tried this often."""
+    again: bool = False
+    """Also what was sent back before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResendReport:
+    """What ``stream-infer dlq resend`` sent back, or would."""
+
+    sent: Mapping[str, int]
+    """Events by input topic."""
+    sent_before: int = 0
+    """Left out: they were sent back before."""
+    tried_too_often: int = 0
+    """Left out: they were tried ``max_attempts`` times."""
+    no_input: int = 0
+    """Left out: their input topic is unknown, or not one of ``source.topics``."""
+    not_selected: int = 0
+
+    @property
+    def total(self) -> int:
+        """Events sent."""
+        return sum(self.sent.values())
+
+
+__all__ = [
+    "Check",
+    "DeadLetterDetails",
+    "DeadLetterGroup",
+    "DeadLetterSelection",
+    "DemoOptions",
+    "OutputFormat",
+    "ResendOptions",
+    "ResendReport",
+    "RunOptions",
+    "TopicReport",
+]

@@ -162,8 +162,10 @@ def _listed(choices: Iterable[str]) -> str:
     return " or ".join(f'"{choice}"' for choice in choices)
 
 
+_NAME = "1 to 200 letters, digits, dots, underscores and hyphens"
 _FORMS = {
-    "name": "1 to 200 letters, digits, dots, underscores and hyphens",
+    "name": _NAME,
+    "instance": _NAME,
     "schema_registry.url": "must be a URL with http:// or https://",
 }
 

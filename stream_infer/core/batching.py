@@ -87,13 +87,16 @@ class Batcher:
             return 0.0
         return max(0.0, self._chunks[0].arrived_at + self._linger_s - now)
 
-    def take(self, now: float, *, drain: bool = False) -> Batch | None:
-        """The next batch, if one is due at ``now``; with ``drain`` whatever is there."""
+    def take(self, now: float, *, drain: bool = False, limit: int | None = None) -> Batch | None:
+        """The next batch, if one is due at ``now``; with ``drain`` whatever is there.
+
+        ``limit`` makes this one batch smaller than ``max_batch_size``; when it is due does not change.
+        """
         trigger = self._trigger(now, drain)
         if trigger is None:
             return None
         arrived_at = self._chunks[0].arrived_at
-        return Batch(Records.concat(list(self._take_parts())), trigger, now - arrived_at)
+        return Batch(Records.concat(list(self._take_parts(limit or self._max_size))), trigger, now - arrived_at)
 
     def drop(self, splits: Collection[Split]) -> int:
         """Forget the records of these splits; returns how many."""
@@ -128,8 +131,8 @@ class Batcher:
         # The same subtraction as in `seconds_until_due`: whoever waits for 0 must find a batch.
         return Trigger.LINGER if self.seconds_until_due(now) <= 0.0 else None
 
-    def _take_parts(self) -> Iterator[Records]:
-        count_left, bytes_left, first = self._max_size, self._max_bytes, True
+    def _take_parts(self, limit: int) -> Iterator[Records]:
+        count_left, bytes_left, first = limit, self._max_bytes, True
         while self._chunks and count_left > 0:
             chunk = self._chunks.popleft()
             taken = min(count_left, _rows_within(chunk.records, bytes_left, at_least=int(first)))

@@ -25,6 +25,8 @@ GATE_STATES = ("open", "hold", "paused")
 OUTCOMES = ("scored", "shed", "passed_over", "rejected")
 """Values of the ``outcome`` label. Each settled event has exactly one."""
 REBALANCE_KINDS = ("assigned", "revoked", "lost")
+CRASH_LEVELS = ("watch", "alone", "condemned")
+"""Values of the ``level`` label: how closely a crash has been narrowed down (`stream_infer.core.crashes`)."""
 REJECTS = tuple(status for status in Status if status.is_reject)
 OTHER = "other"
 """Stands in for a label value outside the fixed set, so that no caller can create series without bound."""
@@ -91,7 +93,8 @@ EVENTS_REJECTED = MetricSpec(
     "counter",
     "Events sent to the dead letters, by reason and the stage that found it.",
     "Read the dead letters of that reason; the log names topic, partition and offset of an example. "
-    "unknown_schema: the registry or the schema files lack a producer's schema. model_failed, model_output: the model.",
+    "unknown_schema: the registry or the schema files lack a producer's schema. model_failed, model_output: the model. "
+    "crashed: the event kills the process; see crash_suspicions.",
     ("stage", "reason"),
 )
 EVENT_LATENCY_SECONDS = MetricSpec(
@@ -184,6 +187,13 @@ CHECKPOINT_SECONDS = MetricSpec(
     "Rising: the brokers acknowledge slowly.",
     buckets=STAGE_SECONDS,
 )
+TRANSACTIONS_ABORTED = MetricSpec(
+    "stream_infer_transactions_aborted_total",
+    "counter",
+    "Transactions that could not be committed; nothing of them is ever seen, and their events are scored again.",
+    "Only with exactly_once. A few are weather. A steady rate: commits take longer than "
+    "delivery.transaction_timeout_ms, or another process has this one's transactional.id; the log names the reason.",
+)
 LAST_CHECKPOINT = MetricSpec(
     "stream_infer_last_checkpoint_timestamp_seconds",
     "gauge",
@@ -203,6 +213,13 @@ RETRYING = MetricSpec(
     "gauge",
     "1 while the stage is failing and being retried, else 0.",
     "1 for minutes: poll, publish, commit: the brokers; registry: the schema registry; score: the model.",
+    ("stage",),
+)
+RETRY_FAILING_SECONDS = MetricSpec(
+    "stream_infer_retry_failing_seconds",
+    "gauge",
+    "For how long the stage has been failing and being retried; 0 while it works.",
+    "At timeouts.retry_seconds the process gives up and ends with code 1. /readyz says what is left.",
     ("stage",),
 )
 STAGE_TIMEOUTS = MetricSpec(
@@ -263,6 +280,14 @@ RECORDS_LOST = MetricSpec(
     "counter",
     'Records that retention deleted before they were read (on_data_loss = "continue").',
     "Raise the topic's retention or add replicas: the service falls behind by more than the topic keeps.",
+)
+CRASH_SUSPICIONS = MetricSpec(
+    "stream_infer_crash_suspicions_total",
+    "counter",
+    "Partitions whose last owner did not end in order, by level: watch, alone, condemned.",
+    "watch: some process was killed; its partitions are read with care for a while, which costs throughput. alone: "
+    "killed again at the same place. condemned: one event did it, and went to the dead letters with reason crashed.",
+    ("level",),
 )
 ASSIGNED_PARTITIONS = MetricSpec(
     "stream_infer_assigned_partitions",

@@ -7,6 +7,9 @@ ready; were they not live either, all would be restarted, and none of that bring
     ready     live, model loaded, pipeline started, nothing retried     no -> wait with the rollout
               for longer than ``unready_after_s``
     started   model loaded, pipeline started                            no -> wait with the other two
+
+Readiness shows a circuit for each stage that fails: open, since when, how often it was tried, and how long it will be
+tried before the process gives up.
 """
 
 from __future__ import annotations
@@ -71,14 +74,23 @@ class Health(Instrument):
             timeout, and stay below ``max.poll.interval.ms`` (300 s by default): 60 is twice the longest default
             timeout.
         unready_after_s: seconds of retrying after which the process is not ready. 10 outlasts a leader election.
+        retry_budget_s: seconds of retrying after which the pipeline gives up (``timeouts.retry_seconds``); shown only.
     """
 
-    def __init__(self, name: str, clock: Clock, stall_after_s: float = 60.0, unready_after_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        stall_after_s: float = 60.0,
+        unready_after_s: float = 10.0,
+        retry_budget_s: float = 900.0,
+    ) -> None:
         self.name = name
         self.models: tuple[ModelIdentity, ...] = ()
         self._clock = clock
         self._stall_after_s = stall_after_s
         self._unready_after_s = unready_after_s
+        self._retry_budget_s = retry_budget_s
         self._ticked_at: float | None = None
         self._running = False
         self._stopped: str | None = None
@@ -141,7 +153,7 @@ class Health(Instrument):
     def ready(self) -> Report:
         """Whether this process does its work."""
         checks = (self._fatal_check(), self._loop_check(), self._model_check(), self._pipeline_check())
-        return Report(self.name, (*checks, *self._retry_checks()))
+        return Report(self.name, (*checks, *self._circuit_checks()))
 
     def startup(self) -> Report:
         """Whether starting is over."""
@@ -166,13 +178,17 @@ class Health(Instrument):
             return Check("pipeline", False, f"stopped: {self._stopped}")
         return Check("pipeline", self._running, "running" if self._running else "starting")
 
-    def _retry_checks(self) -> tuple[Check, ...]:
-        now = self._clock.monotonic()
-        return tuple(
-            Check(
-                f"retry.{stage}",
-                now - outage.since <= self._unready_after_s,
-                f"{stage} fails since {now - outage.since:.1f} s (attempt {outage.attempt}): {outage.reason}",
-            )
-            for stage, outage in self._outages.items()
+    def _circuit_checks(self) -> tuple[Check, ...]:
+        outages = self._outages
+        if not outages:
+            return (Check("circuit", True, "closed: no stage is failing"),)
+        return tuple(self._circuit_check(stage, outage) for stage, outage in outages.items())
+
+    def _circuit_check(self, stage: str, outage: _Outage) -> Check:
+        failing_s = self._clock.monotonic() - outage.since
+        left_s = max(0.0, self._retry_budget_s - failing_s)
+        message = (
+            f"open: {stage} has been failing for {failing_s:.1f} s (attempt {outage.attempt}, "
+            f"{left_s:.0f} s left before giving up): {outage.reason}"
         )
+        return Check(f"circuit.{stage}", failing_s <= self._unready_after_s, message)

@@ -220,6 +220,11 @@ class LogInstrument(Instrument):
         extra = {"partitions": format_splits(splits), "count": len(splits)}
         logger.log(logging.WARNING if kind == "lost" else logging.INFO, f"partitions {kind}", extra=extra)
 
+    def crash_suspected(self, split: Split, offset: int, level: str) -> None:
+        """Say it at once: this process may be the next to crash."""
+        extra = {"topic": split.source, "partition": split.partition, "offset": offset, "level": level}
+        logger.warning("crash suspected", extra=extra)
+
     def lag_observed(self, lag: Mapping[Split, tuple[int, float | None]]) -> None:
         """Keep it for the progress line."""
         self._progress.lag = lag

@@ -90,10 +90,12 @@ class PrometheusInstrument(Instrument):
         self._committed = counter(catalogue.CHECKPOINTS_COMMITTED, registry)
         self._checkpoint_failures = LabelledCounter(catalogue.CHECKPOINT_FAILURES, registry, catalogue.STAGES)
         self._checkpoint_time = BatchHistogram(catalogue.CHECKPOINT_SECONDS, registry)
+        self._aborted = counter(catalogue.TRANSACTIONS_ABORTED, registry)
         self._last_checkpoint = gauge(catalogue.LAST_CHECKPOINT, registry)
         self._retries = LabelledCounter(catalogue.RETRIES, registry, catalogue.STAGES)
         self._retrying = SnapshotGauge(catalogue.RETRYING, registry)
-        self._retrying_stages: set[str] = set()
+        self._failing_time = SnapshotGauge(catalogue.RETRY_FAILING_SECONDS, registry)
+        self._failing_since: dict[str, float] = {}
         self._show_retrying()
         self._timeouts = LabelledCounter(catalogue.STAGE_TIMEOUTS, registry, catalogue.STAGES)
 
@@ -110,6 +112,7 @@ class PrometheusInstrument(Instrument):
         self._rebalances = LabelledCounter(catalogue.REBALANCES, registry, catalogue.REBALANCE_KINDS)
         self._rewinds = counter(catalogue.REWINDS, registry)
         self._records_lost = counter(catalogue.RECORDS_LOST, registry)
+        self._suspicions = LabelledCounter(catalogue.CRASH_SUSPICIONS, registry, catalogue.CRASH_LEVELS)
         self._assigned = gauge(catalogue.ASSIGNED_PARTITIONS, registry)
         self._owned: set[tuple[str, str]] = set()
         self._lag_records = SnapshotGauge(catalogue.CONSUMER_LAG_RECORDS, registry)
@@ -173,6 +176,10 @@ class PrometheusInstrument(Instrument):
         """Count the failure. The reason is for the log: its values have no bound."""
         self._checkpoint_failures.inc(stage)
 
+    def transaction_aborted(self, reason: str) -> None:
+        """Count it. The reason is for the log."""
+        self._aborted.inc()
+
     def stage_timed_out(self, stage: str, seconds: float) -> None:
         """Count the timeout."""
         self._timeouts.inc(stage)
@@ -180,7 +187,7 @@ class PrometheusInstrument(Instrument):
     def retry_scheduled(self, stage: str, attempt: int, delay_seconds: float, reason: str) -> None:
         """Count the retry and show the stage as failing."""
         self._retries.inc(stage)
-        self._retrying_stages.add(stage)
+        self._failing_since.setdefault(stage, self._clock.monotonic())
         self._show_retrying()
 
     def retry_succeeded(self, stage: str) -> None:
@@ -188,15 +195,18 @@ class PrometheusInstrument(Instrument):
         self._recovered((stage,))
 
     def _recovered(self, stages: Collection[str]) -> None:
-        if self._retrying_stages:
-            self._retrying_stages.difference_update(stages)
+        if self._failing_since:
+            self._failing_since = {stage: at for stage, at in self._failing_since.items() if stage not in stages}
             self._show_retrying()
 
     def _show_retrying(self) -> None:
-        failing = self._retrying_stages
-        values: dict[Sequence[str], float] = {(stage,): float(stage in failing) for stage in catalogue.STAGES}
-        values[catalogue.OTHER,] = float(not failing.issubset(catalogue.STAGES))
-        self._retrying.replace(values)
+        now = self._clock.monotonic()
+        known = {stage: at for stage, at in self._failing_since.items() if stage in catalogue.STAGES}
+        rest = [at for stage, at in self._failing_since.items() if stage not in catalogue.STAGES]
+        since = {**dict.fromkeys((*catalogue.STAGES, catalogue.OTHER)), **known}
+        since[catalogue.OTHER] = min(rest, default=None)
+        self._retrying.replace({(stage,): float(at is not None) for stage, at in since.items()})
+        self._failing_time.replace({(stage,): 0.0 if at is None else now - at for stage, at in since.items()})
 
     def gate_changed(self, state: str) -> None:
         """Show the state."""
@@ -204,10 +214,12 @@ class PrometheusInstrument(Instrument):
         self._gate_state.replace({(known,): float(known == state) for known in catalogue.GATE_STATES})
 
     def ticked(self, now: float) -> None:
-        """Add the time since the last turn to the gate's state; one turn is as exact as this needs to be."""
+        """Bring what grows with time up to date; one turn is as exact as this needs to be."""
         if self._gate != "open":
             self._gate_held.inc(self._gate, now - self._ticked_at)
         self._ticked_at = now
+        if self._failing_since:
+            self._show_retrying()
 
     def buffered_changed(self, records: int, nbytes: int, batches_in_flight: int) -> None:
         """Show what is held."""
@@ -229,6 +241,10 @@ class PrometheusInstrument(Instrument):
     def records_lost(self, split: Split, count: int) -> None:
         """Count them."""
         self._records_lost.inc(count)
+
+    def crash_suspected(self, split: Split, offset: int, level: str) -> None:
+        """Count it."""
+        self._suspicions.inc(level)
 
     def lag_observed(self, lag: Mapping[Split, tuple[int, float | None]]) -> None:
         """Show the lag of each split; a split that is not in ``lag`` is unknown and therefore absent."""

@@ -8,6 +8,7 @@ from stream_infer.config.load import read_config
 from stream_infer.errors import ConfigError
 
 REGISTRY = ['source.codec={type="avro", schema="registry"}', "schema_registry.url=http://localhost:8081"]
+EXACTLY_ONCE = "delivery.guarantee=exactly_once"
 ROUTES = 'sink.routes=[{when="flagged", topic="%s"}, {when="not_flagged", topic="%s"}]'
 
 
@@ -58,6 +59,14 @@ def found(path: Path, *overrides: str) -> list[str]:
         (['source.codec={type="avro", schema="./"}'], "has no ids.json"),
         (['source.codec={type="avro", schema="none/"}'], "is not a folder"),
         (['sink.codec={type="avro", schema="x.avsc"}'], 'sink.codec.schema: must be "registry", "none" or a folder'),
+        (
+            [EXACTLY_ONCE, "delivery.commit_interval_ms=7501"],
+            "delivery.commit_interval_ms: is above half of delivery.transaction_timeout_ms",
+        ),
+        (
+            [EXACTLY_ONCE, "delivery.transaction_timeout_ms=1000", "delivery.commit_interval_ms=501"],
+            "would abort transactions before they end (at most 500; 100 to 1000 is sensible)",
+        ),
         (["kafka.client.producer=1"], "kafka.client.producer: must be a table"),
     ],
 )
@@ -79,6 +88,13 @@ def test_errors(config_file: Path, overrides: list[str], expected: str) -> None:
         (["source.max_event_bytes=67108865"], "source.max_event_bytes: is above flow.max_buffered_bytes"),
         (["kafka.client.sasl.username=me"], "kafka.client: sasl.* properties have no effect"),
         ([*REGISTRY, "schema_registry.client.basic.auth.user.info=a:b"], "schema_registry.url: sends the password"),
+        (["delivery.transaction_timeout_ms=15000"], "delivery.transaction_timeout_ms: has no effect"),
+        ([EXACTLY_ONCE, "delivery.commit_interval_ms=99"], "delivery.commit_interval_ms: is short"),
+        (
+            ["dead_letter.max_ratio=1", "dead_letter.ratio_window=100"],
+            "dead_letter.ratio_window: has no effect with max_ratio = 1",
+        ),
+        (["timeouts.retry_seconds=30", "timeouts.score_seconds=29"], "is not above timeouts.publish_seconds"),
     ],
 )
 def test_warnings(config_file: Path, overrides: list[str], expected: str) -> None:
@@ -103,6 +119,11 @@ def test_warnings(config_file: Path, overrides: list[str], expected: str) -> Non
             "kafka.client.consumer.max.poll.interval.ms=400000",
         ],
         ["kafka.client.max.poll.interval.ms=soon"],
+        [EXACTLY_ONCE],
+        [EXACTLY_ONCE, "delivery.transaction_timeout_ms=1000", "delivery.commit_interval_ms=500"],
+        [EXACTLY_ONCE, "delivery.commit_interval_ms=100"],
+        ["delivery.commit_interval_ms=1"],
+        ["dead_letter.max_ratio=1", "dead_letter.max_consecutive=0"],
     ],
 )
 def test_nothing_to_find(config_file: Path, overrides: list[str]) -> None:

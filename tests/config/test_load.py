@@ -105,7 +105,10 @@ def test_every_problem_at_once_in_file_order_with_its_line(config_file: Path) ->
         ("source.codec={}", 'source.codec.type: is required (one of "avro" or "json")'),
         ('source.codec={type="avro"}', "source.codec.schema: is required (add text)"),
         ("source.codec.schema=x", "source.codec.schema: does not go with this type (leave it out, or change type)"),
-        ("delivery.guarantee=exactly_once", '"exactly_once" comes with a later version; use "at_least_once"'),
+        ("delivery.guarantee=exactly-once", 'must be "at_least_once" or "exactly_once" (did you mean "exactly_once"?)'),
+        ("instance=a/b", "instance: is not of the right form (1 to 200 letters"),
+        ("dead_letter.headers=kafka", 'must be "native" or "connect" or "streams" or "spring"'),
+        ("dead_letter.max_ratio=0", "dead_letter.max_ratio: is out of range (must be above 0 and at most 1)"),
         ("observe.http=9464", "observe.http: must be text"),
         ('observe.http="localhost:99999"', "observe.http: must be HOST:PORT"),
         ("sink.topic='a b'", "sink.topic: must be a topic name"),
@@ -125,6 +128,14 @@ def test_one_wrong_setting_is_one_problem(config_file: Path, override: str, prob
     assert len(found) == 1
     assert problem in str(found[0])
     assert found[0].line is None, "it was not given in the file"
+
+
+def test_a_replica_is_named_by_its_host(config_file: Path) -> None:
+    overrides = ["instance=${HOSTNAME}"]
+    assert load_config(config_file, overrides, {"HOSTNAME": "fraud-0"}).instance == "fraud-0"
+    assert load_config(config_file, (), {"HOSTNAME": "fraud-0"}).instance is None
+    (problem,) = problems_of(config_file, *overrides)
+    assert "the environment variable HOSTNAME is not set" in str(problem)
 
 
 def test_overrides_win_and_the_last_one_most(config_file: Path) -> None:

@@ -24,3 +24,30 @@ def test_a_retry_is_ready_after_its_delay_and_forgets_on_success() -> None:
     assert retry.succeeded()
     assert not retry.succeeded(), "nothing had failed since"
     assert retry.ready(0.0)
+
+
+def test_a_retry_is_exhausted_when_it_has_failed_for_longer_than_its_budget() -> None:
+    retry = Retry(Backoff(budget_s=60.0))
+    assert retry.seconds_failing(1_000.0) == 0.0
+    assert not retry.exhausted(1_000.0), "nothing has failed"
+    retry.failed(1_000.0, 0.0)
+    retry.failed(1_030.0, 0.0)
+    assert retry.seconds_failing(1_060.0) == pytest.approx(60.0)
+    assert not retry.exhausted(1_060.0)
+    assert retry.exhausted(1_060.1), "the budget runs from the first failure"
+
+
+def test_a_success_renews_the_budget() -> None:
+    retry = Retry(Backoff(budget_s=60.0))
+    retry.failed(0.0, 0.0)
+    retry.succeeded()
+    assert not retry.exhausted(100.0)
+    retry.failed(100.0, 0.0)
+    assert retry.seconds_failing(150.0) == pytest.approx(50.0)
+    assert not retry.exhausted(150.0)
+
+
+def test_without_a_budget_there_is_no_end() -> None:
+    retry = Retry(Backoff())
+    retry.failed(0.0, 0.0)
+    assert not retry.exhausted(1e9)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from stream_infer.observe.health import Health
+from stream_infer.observe.health import Check, Health
 from stream_infer.testing.fakes import FakeClock, records
 from stream_infer.types import Binary, ModelIdentity, ScoredBatch, ScoredColumns
 
@@ -155,12 +155,25 @@ def test_the_body_says_why(clock: FakeClock) -> None:
             {"check": "model", "ok": True, "message": "loaded: fraud 7"},
             {"check": "pipeline", "ok": True, "message": "running"},
             {
-                "check": "retry.poll",
+                "check": "circuit.poll",
                 "ok": False,
-                "message": "poll fails since 11.5 s (attempt 11): all brokers are down",
+                "message": "open: poll has been failing for 11.5 s (attempt 11, 888 s left before giving up): "
+                "all brokers are down",
             },
         ],
     }
+
+
+def test_a_closed_circuit_is_shown_and_the_budget_is_the_configs(clock: FakeClock) -> None:
+    health = Health("fraud-scorer", clock, retry_budget_s=60.0)
+    running(health, clock)
+    assert health.ready().checks[-1] == Check("circuit", True, "closed: no stage is failing")
+    health.retry_scheduled("registry", 1, 0.1, "no answer")
+    clock.advance(20)
+    health.retry_scheduled("registry", 7, 5.0, "no answer")
+    assert "for 20.0 s (attempt 7, 40 s left before giving up): no answer" in health.ready().checks[-1].message
+    clock.advance(50)
+    assert "0 s left" in health.ready().checks[-1].message
 
 
 def test_limits_can_be_set(clock: FakeClock) -> None:

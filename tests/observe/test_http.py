@@ -100,7 +100,7 @@ def test_a_broker_outage_leaves_it_live_but_not_ready(clock: FakeClock) -> None:
         response, body = request(server, "/readyz")
     assert response.status == 503
     failing = [check for check in json.loads(body)["checks"] if not check["ok"]]
-    assert [check["check"] for check in failing] == ["retry.poll"]
+    assert [check["check"] for check in failing] == ["circuit.poll"]
     assert "all brokers are down" in failing[0]["message"]
 
 

@@ -182,12 +182,14 @@ def test_failures_are_named(story: Story) -> None:
     story.tell.stage_timed_out("score", 30.0)
     story.tell.batch_bisected(9)
     story.tell.splits_changed("lost", [P1])
+    story.tell.crash_suspected(P1, 1042, "alone")
     assert story.lines() == [
         'WARNING observe: checkpoint failed  stage=publish reason="not acknowledged within 30 s" more=0',
         "WARNING observe: checkpoint failed  stage=commit reason=refused more=0",
         "ERROR   observe: stage timed out  stage=score timeout_seconds=30.0",
         "WARNING observe: model failed on a batch, which was bisected  calls=9 more=0",
         "WARNING observe: partitions lost  partitions=payments[1] count=1",
+        "WARNING observe: crash suspected  topic=payments partition=1 offset=1042 level=alone",
     ]
 
 

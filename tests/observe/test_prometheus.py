@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from stream_infer.observe.catalogue import METRICS, OUTCOMES, STAGES
+from stream_infer.observe.catalogue import CRASH_LEVELS, METRICS, OUTCOMES, STAGES
 from stream_infer.observe.prometheus import PrometheusInstrument, new_registry
 from stream_infer.testing.fakes import FakeClock
 from stream_infer.types import ModelIdentity, ScoredBatch, Split, Status
@@ -46,6 +46,8 @@ def exercise(instrument: PrometheusInstrument, settled: ScoredBatch) -> None:
     instrument.batch_settled(settled, np.array([0.01]))
     instrument.checkpoint_committed({P0: 3}, 0.05)
     instrument.checkpoint_failed("publish", "no reason with bounds")
+    instrument.transaction_aborted("no reason with bounds")
+    instrument.crash_suspected(P0, 3, "watch")
     instrument.stage_timed_out("score", 30.0)
     instrument.retry_scheduled("poll", 1, 0.1, "no broker")
     instrument.gate_changed("hold")
@@ -104,6 +106,7 @@ def test_the_number_of_series_is_bounded(meter: Meter, batch: BatchFactory) -> N
         meter.instrument.batch_dispatched(1, f"trigger {number}", 0.0)
         meter.instrument.splits_changed(f"kind {number}", [])
         meter.instrument.gate_changed(f"state {number}")
+        meter.instrument.crash_suspected(P0, number, f"level {number}")
     assert sum(len(family.samples) for family in meter.registry.collect()) <= before
     assert before < 350
 
@@ -179,6 +182,32 @@ def test_checkpoints(meter: Meter, clock: FakeClock) -> None:
     assert meter("checkpoint_seconds_sum") == 0.25
     assert meter("last_checkpoint_timestamp_seconds") == clock.wall_ms() / 1000
     assert meter("checkpoint_failures_total", stage="publish") == 1
+
+
+def test_how_long_a_stage_fails_grows_until_it_works(meter: Meter, clock: FakeClock) -> None:
+    def failing(stage: str) -> float | None:
+        return meter("retry_failing_seconds", stage=stage)
+
+    assert failing("poll") == 0
+    meter.instrument.retry_scheduled("poll", 1, 0.1, "no broker")
+    meter.instrument.retry_scheduled("something new", 1, 0.1, "no idea")
+    clock.advance(7)
+    meter.instrument.retry_scheduled("poll", 2, 0.1, "no broker")
+    clock.advance(3)
+    meter.instrument.ticked(clock.monotonic())
+    assert (failing("poll"), failing("other"), failing("commit")) == (10, 10, 0)
+    meter.instrument.retry_succeeded("poll")
+    assert (failing("poll"), failing("other")) == (0, 10)
+
+
+def test_aborted_transactions_and_suspicions_are_counted(meter: Meter) -> None:
+    assert meter("crash_suspicions_total", level="condemned") == 0
+    meter.instrument.transaction_aborted("timed out")
+    meter.instrument.crash_suspected(P0, 3, "watch")
+    meter.instrument.crash_suspected(P1, 3, "watch")
+    meter.instrument.crash_suspected(P1, 3, "alone")
+    assert meter("transactions_aborted_total") == 1
+    assert [meter("crash_suspicions_total", level=level) for level in CRASH_LEVELS] == [2, 1, 0]
 
 
 def test_a_stage_is_retrying_until_it_succeeds(meter: Meter) -> None:

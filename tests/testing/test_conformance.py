@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from stream_infer.testing import FakeClock, FakeSink, FakeSource, fake_work, records
+from stream_infer.testing import FakeClock, FakeSink, FakeSource, FakeWork, records
 from stream_infer.testing.conformance import check_runtime, check_sink, check_source
 from stream_infer.types import Split
 
-BATCH = fake_work()(records([b"one", b"bad", b"two", None])).batch
+BATCH = FakeWork().score(records([b"one", b"bad", b"two", None])).batch
 
 
 def filled(clock: FakeClock) -> FakeSource:

@@ -11,7 +11,7 @@ from integration.mock.rig import Listener
 from integration.topics import unique_name
 from stream_infer.clock import Deadline, SystemClock
 from stream_infer.kafka.admin import KafkaAdmin
-from stream_infer.kafka.assignment import LogBounds, OnDataLoss, Start
+from stream_infer.kafka.assignment import LogBounds, OnDataLoss, StartMode
 from stream_infer.kafka.properties import admin_properties, consumer_properties
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.types import Records, Split

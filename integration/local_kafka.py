@@ -218,7 +218,10 @@ class LocalKafka:
         self.stop()
 
     def launch_node(self, node: int = 1) -> None:
-        """Start one node and return at once."""
+        """Start one node that does not run, and return at once."""
+        ended = self._processes.pop(node, None)
+        if ended is not None:
+            ended.kill()
         home = self._directory / f"node-{node}"
         home.mkdir(parents=True, exist_ok=True)
         (home / "log4j2.properties").write_text(LOG4J_PROPERTIES)

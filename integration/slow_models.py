@@ -1,7 +1,7 @@
 """Models that take as long as an event asks for, or die of it, in one graph.
 
-The score of an event is its ``amount``, whatever the rest of the graph does. Three more fields, 0 where absent, say what
-becomes of the call that scores the event:
+The score of an event is its ``amount``, whatever the rest of the graph does. Three more fields, 0 where absent, say
+what becomes of the call that scores the event:
 
 - ``turns``: so many rounds of a `Loop` of two small nodes. The runtime looks between nodes whether it is to stop, so
   ``RunOptions.terminate`` ends it at once.

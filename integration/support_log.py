@@ -171,9 +171,11 @@ def _columns(messages: Sequence[Message]) -> Log:
     )
 
 
-def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
-    """The end offset of each partition."""
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": unique_name("reader")})
+def ends(bootstrap_servers: str, topic: str, isolation: str = "read_committed") -> dict[int, int]:
+    """The end offset of each partition: with ``read_committed`` where the first open transaction begins, if any."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap_servers, "group.id": unique_name("reader"), "isolation.level": isolation}
+    )
     with contextlib.closing(consumer):
         partitions = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions
         return {partition: _end(consumer, TopicPartition(topic, partition)) for partition in sorted(partitions)}

@@ -13,6 +13,7 @@ from integration.topics import Topics, unique_name
 from stream_infer.clock import SystemClock
 from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.properties import admin_properties, consumer_properties, producer_properties
+from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.sink import KafkaSink
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.testing import FakeWork, records
@@ -66,12 +67,7 @@ def test_the_kafka_sink_conforms(kafka: Kafka, topics: Topics) -> None:
     sink = KafkaSink(
         producer_properties(kafka.bootstrap_servers, {}, client_id="conformance", publish_timeout_s=30),
         admin(kafka, clock),
-        topic=scored,
-        routes=[],
-        dead_letter_topic=dead,
-        partition="key",
-        max_unacknowledged=1000,
-        group_id="conformance",
+        outputs=Outputs(topic=scored, dead_letter_topic=dead, group_id="conformance", max_unacknowledged=1000),
         clock=clock,
     )
     batch = FakeWork().score(records([b"one", b"bad", b"two", None], timestamp_ms=clock.wall_ms())).batch

@@ -1,4 +1,4 @@
-"""``stream-infer dlq`` on a real broker: a look into the dead letters, and back to the input, never twice by accident."""
+"""``stream-infer dlq`` on a real broker: a look into the dead letters, and back to the input, once and no more."""
 
 from __future__ import annotations
 
@@ -70,6 +70,11 @@ def bury(scenario: Scenario, headers: Sequence[list[Header]]) -> None:
 
 def input_of(scenario: Scenario) -> Log:
     return scenario.log(scenario.source)
+
+
+def inputs(scenario: Scenario) -> list[bytes]:
+    """The values in the input topic, sorted."""
+    return sorted(value for value in input_of(scenario).values if value is not None)
 
 
 # ------------------------------------------------------------------ list, show
@@ -193,7 +198,7 @@ def test_selections_and_all_share_one_memory(scenario: Scenario) -> None:
     assert sent("--reason", "oversize") == 0
     assert sent("--only", "0:0", "--only", "0:1") == 1, "0:1 is oversize"
     assert sent("--max", "2") == 2
-    assert sorted(input_of(scenario).values) == sorted([b"v1", b"v4", b"v7", b"v0", b"v2", b"v3"])
+    assert inputs(scenario) == sorted([b"v1", b"v4", b"v7", b"v0", b"v2", b"v3"])
     assert sent() == 3
     assert sent() == 0
     assert sent("--only", "0:4", "--again") == 1
@@ -246,7 +251,7 @@ def test_many_in_several_transactions(scenario: Scenario) -> None:
     assert answer(scenario, "resend", "--yes", "--reason", "oversize")["sent"] == count // 2
     assert time.monotonic() - began < 30
     assert answer(scenario, "resend", "--yes")["sent"] == count // 2
-    assert sorted(input_of(scenario).values) == sorted(b"v%d" % number for number in range(count))
+    assert inputs(scenario) == sorted(b"v%d" % number for number in range(count))
 
 
 def test_a_repaired_event_is_scored_and_a_bad_one_comes_back_counted(scenario: Scenario) -> None:

@@ -19,7 +19,7 @@ from integration.proxy import Mode, TcpProxy
 from integration.topics import Topics, unique_name
 from stream_infer.clock import Deadline
 from stream_infer.errors import CommitFailed, DataLoss, FatalError, SourceUnavailable, TopicMissing
-from stream_infer.kafka.assignment import Start
+from stream_infer.kafka.assignment import StartMode
 
 PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
     "cooperative": QUICK,

@@ -114,7 +114,16 @@ def check_command(words: list[str]) -> None:
 
 def test_flags_named_alone_exist() -> None:
     known = {flag for command in all_commands(cli) for option in command.params for flag in option.opts}
-    others = {"--registry", "--key", "--max", "--bootstrap-servers", "--write", "--check", "--reset-offsets"}
+    others = {
+        "--registry",
+        "--key",
+        "--max",
+        "--bootstrap-servers",
+        "--write",
+        "--check",
+        "--reset-offsets",
+        "--delete-offsets",
+    }
     for page in PAGES:
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")):
             assert flag in known | others, f"{page.name}: no flag {flag}"

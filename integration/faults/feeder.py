@@ -94,6 +94,13 @@ class Feeder(threading.Thread):
         self.join()
         self._producer.flush(_FLUSH_S)
 
+    def close(self) -> None:
+        """Stop at once; does nothing after `finish`."""
+        self._over.set()
+        if self.is_alive():
+            self.join()
+        self._producer.purge()
+
     @property
     def acknowledged(self) -> int:
         """Events acknowledged so far."""

@@ -203,18 +203,18 @@ class Plan:
     """In the order in which they begin."""
 
     @property
-    def poison_from_s(self) -> float:
-        """When the first poison may come. A topic of dead letters that is going to be deleted must be empty then."""
-        missing = [fault.at_s for fault in self.faults if fault.kind is FaultKind.MISSING_DEAD_LETTERS]
-        return missing[0] if missing else -float("inf")
+    def poison_waits(self) -> bool:
+        """True where poison waits for the topic of the dead letters to be deleted, which must be empty then."""
+        return any(fault.kind is FaultKind.MISSING_DEAD_LETTERS for fault in self.faults)
 
     def explain(self) -> str:
         """The plan in words, a line for each fault."""
         members = "static" if self.static_members else "dynamic"
         head = (
             f"{self.key}: {self.key.nodes} broker(s), {self.replicas} {members} replicas, "
-            f"{self.partitions} partitions, {self.events_per_s} events/s, batches of {self.max_batch_size}, {self.workers} workers, "
-            f"commit every {self.commit_interval_ms} ms, poll interval {self.max_poll_interval_ms} ms"
+            f"{self.partitions} partitions, {self.events_per_s} events/s, batches of {self.max_batch_size}, "
+            f"{self.workers} workers, commit every {self.commit_interval_ms} ms, "
+            f"poll interval {self.max_poll_interval_ms} ms"
         )
         return "\n".join([head, *(f"  {fault}" for fault in self.faults)])
 

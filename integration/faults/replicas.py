@@ -30,7 +30,8 @@ class Replica:
         self.name = name
         self.exit_codes: list[int] = []
         self._config = config
-        self._environment = {} if package is None else {"PYTHONPATH": str(package)}
+        # Without the safe path the working directory, where another `stream_infer` is, would come first.
+        self._environment = {} if package is None else {"PYTHONPATH": str(package), "PYTHONSAFEPATH": "1"}
         self._program: Program | None = None
         self._lives: list[Program] = []
         self._wanted = False

@@ -53,7 +53,7 @@ class Service:
         """The config file of replica ``number``, which is also its lane."""
         path = self._directory / f"replica-{number}.toml"
         settings = self._settings(number)
-        if self._plan.static_members:
+        if self._plan.static_members and self._plan.key.guarantee == "exactly_once":
             settings = {"instance": f"replica-{number}", **settings}
         write_settings(path, settings)
         return path
@@ -69,14 +69,17 @@ class Service:
             "scoring": {"workers": plan.workers},
             "sink": {"topic": self.scored, "codec": {"type": "json"}, "fields": ["id"], "partition": "input"},
             "dead_letter": {"topic": self.dead},
-            "delivery": {
-                "guarantee": plan.key.guarantee,
-                "commit_interval_ms": plan.commit_interval_ms,
-                "transaction_timeout_ms": self._transaction_timeout_ms,
-            },
+            "delivery": self._delivery(),
             "timeouts": _TIMEOUTS,
             "observe": {"http": f"{LOOPBACK}:0"},
         }
+
+    def _delivery(self) -> dict[str, Any]:
+        plan = self._plan
+        delivery = {"guarantee": plan.key.guarantee, "commit_interval_ms": plan.commit_interval_ms}
+        if plan.key.guarantee == "exactly_once":
+            delivery["transaction_timeout_ms"] = self._transaction_timeout_ms
+        return delivery
 
     def _client(self, number: int) -> dict[str, Any]:
         consumer: dict[str, Any] = {"max.poll.interval.ms": self._plan.max_poll_interval_ms}

@@ -11,8 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import ElectionType, KafkaException
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka import ElectionType
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from integration.faults.plan import MAX_REPLICAS, SESSION_TIMEOUT_MS
@@ -160,4 +162,4 @@ def _link(lane: int, node: int) -> str:
     return f"lane-{lane}-node-{node}"
 
 
-__all__ = ["KafkaException", "Stage"]
+__all__ = ["Stage"]

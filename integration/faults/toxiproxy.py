@@ -32,7 +32,7 @@ class Toxiproxy:
 
     def __init__(self, directory: Path) -> None:
         self._port = free_port()
-        command = [toxiproxy_server(), "-host", LOOPBACK, "-port", str(self._port)]
+        command: list[str | Path] = [toxiproxy_server(), "-host", LOOPBACK, "-port", str(self._port)]
         # By default it logs every connection.
         self._process = GuardedProcess(command, directory / "toxiproxy.log", {"LOG_LEVEL": "warn"})
         self._process.wait_until(self._answers, 20)
@@ -41,28 +41,38 @@ class Toxiproxy:
         """Make a healthy link ``name``: who connects to ``listen`` speaks to ``upstream`` (both ``host:port``)."""
         self._ask("POST", "/proxies", {"name": name, "listen": listen, "upstream": upstream, "enabled": True})
 
-    def add_toxic(self, link: str, kind: str, **attributes: int) -> None:
+    def add_toxic(self, link: str, name: str, kind: str, **attributes: int) -> None:
         """Make both directions of a link bad in the same way.
 
         Args:
             link: its name.
+            name: to remove the toxic by; no other on the link has it.
             kind: ``latency`` (``latency``, ``jitter`` in ms), ``bandwidth`` (``rate`` in KB/s), ``timeout``
                 (``timeout`` in ms; 0: nothing passes and connections stay open), ``reset_peer`` (``timeout``).
             attributes: of the toxic.
         """
         for stream in _DIRECTIONS:
-            toxic = {"name": f"{kind}_{stream}", "type": kind, "stream": stream, "attributes": attributes}
+            toxic = {"name": f"{name}-{stream}", "type": kind, "stream": stream, "attributes": attributes}
             self._ask("POST", f"/proxies/{link}/toxics", toxic)
+
+    def remove_toxic(self, link: str, name: str) -> None:
+        """Take a toxic away."""
+        for stream in _DIRECTIONS:
+            self._ask("DELETE", f"/proxies/{link}/toxics/{name}-{stream}")
 
     def cut(self, link: str) -> None:
         """Close a link's connections and refuse new ones."""
         self._ask("POST", f"/proxies/{link}", {"enabled": False})
 
+    def join(self, link: str) -> None:
+        """Take connections again."""
+        self._ask("POST", f"/proxies/{link}", {"enabled": True})
+
     def heal(self, link: str) -> None:
         """Make a link healthy, whatever was done to it."""
         for toxic in self._ask("GET", f"/proxies/{link}/toxics"):
             self._ask("DELETE", f"/proxies/{link}/toxics/{toxic['name']}")
-        self._ask("POST", f"/proxies/{link}", {"enabled": True})
+        self.join(link)
 
     def close(self) -> None:
         """End the server."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,19 +15,26 @@ from stream_infer.clock import Clock
 from stream_infer.config.model import Config
 from stream_infer.config.options import RunOptions
 from stream_infer.core.flow import FlowLimits
+from stream_infer.core.retry import Backoff
+from stream_infer.delivery import AtLeastOnce, Delivery, DeliverySettings, ExactlyOnce
 from stream_infer.errors import ConfigError
 from stream_infer.executors import executor
 from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.properties import (
+    Properties,
+    Transaction,
     admin_properties,
     client_problems,
     consumer_properties,
+    exactly_once_problems,
     producer_properties,
 )
-from stream_infer.kafka.sink import KafkaSink, Route
+from stream_infer.kafka.publisher import Outputs, Route
+from stream_infer.kafka.sink import KafkaSink
 from stream_infer.kafka.source import KafkaSource
+from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.pipeline import Pipeline, Settings
-from stream_infer.ports import Encoder, Instrument, Runtime, Sink
+from stream_infer.ports import Encoder, Instrument, Runtime, Sink, Source, TransactionalSink
 from stream_infer.scoring import Scorer, open_model
 from stream_infer.work import Work
 
@@ -54,6 +62,8 @@ def load_model(config: Config) -> Model:
 def check_client(config: Config) -> None:
     """Raise ConfigError for the properties of ``kafka.client`` that cannot work, all at once."""
     problems = client_problems(config.kafka.client)
+    if config.delivery.guarantee == "exactly_once":
+        problems += exactly_once_problems(config.kafka.client)
     if problems:
         raise ConfigError(problems)
 
@@ -171,20 +181,41 @@ def _source(config: Config, options: RunOptions, admin: KafkaAdmin, clock: Clock
 
 
 def _sink(config: Config, admin: KafkaAdmin, clock: Clock) -> Sink:
-    properties = producer_properties(
+    return KafkaSink(_producer_properties(config), admin, outputs=_outputs(config), clock=clock)
+
+
+def _transactional_sink(config: Config, admin: KafkaAdmin, clock: Clock) -> TransactionalSink:
+    instance = config.instance or uuid.uuid4().hex[:12]
+    transaction = Transaction(
+        f"{config.name}-{config.source.group_id}-{instance}", config.delivery.transaction_timeout_ms
+    )
+    return TransactionalKafkaSink(
+        _producer_properties(config, transaction),
+        admin,
+        outputs=_outputs(config),
+        stable_name=config.instance is not None,
+        commit_timeout_s=config.timeouts.publish_seconds,
+        clock=clock,
+    )
+
+
+def _producer_properties(config: Config, transaction: Transaction | None = None) -> Properties:
+    return producer_properties(
         config.kafka.bootstrap_servers,
         config.kafka.client,
         client_id=config.name,
         publish_timeout_s=config.timeouts.publish_seconds,
+        transaction=transaction,
     )
-    return KafkaSink(
-        properties,
-        admin,
+
+
+def _outputs(config: Config) -> Outputs:
+    return Outputs(
         topic=config.sink.topic,
-        routes=[Route(route.when, route.topic) for route in config.sink.routes],
         dead_letter_topic=config.dead_letter.topic,
-        partition=config.sink.partition,
-        max_unacknowledged=config.flow.max_unacknowledged,
         group_id=config.source.group_id,
-        clock=clock,
+        routes=tuple(Route(route.when, route.topic) for route in config.sink.routes),
+        partition=config.sink.partition,
+        dead_letter_headers=config.dead_letter.headers,
+        max_unacknowledged=config.flow.max_unacknowledged,
     )

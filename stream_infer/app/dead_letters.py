@@ -25,9 +25,9 @@ from stream_infer.config.options import (
 from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.dead_letter_progress import SentBack
 from stream_infer.kafka.dead_letter_reader import DeadLetter, DeadLetterReader
-from stream_infer.kafka.dead_letter_sender import DeadLetterSender
+from stream_infer.kafka.dead_letter_sender import TRANSACTION_TIMEOUT_MS, DeadLetterSender
 from stream_infer.kafka.dead_letters import ATTEMPTS_HEADER, original_headers
-from stream_infer.kafka.properties import consumer_properties, producer_properties
+from stream_infer.kafka.properties import Transaction, consumer_properties, producer_properties
 
 _CONNECT_TIMEOUT_S = 10.0
 _PUBLISH_TIMEOUT_S = 30.0
@@ -213,8 +213,9 @@ def dead_letters_resend(
             config.kafka.client,
             client_id=config.name,
             publish_timeout_s=_PUBLISH_TIMEOUT_S,
+            transaction=Transaction(group_id, TRANSACTION_TIMEOUT_MS),
         )
-        with DeadLetterSender(properties, reader.topic, group_id, reader.consumer, SystemClock()) as sender:
+        with DeadLetterSender(properties, reader.topic, reader.consumer, SystemClock()) as sender:
             return resend.send(sender)
 
 

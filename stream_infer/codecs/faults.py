@@ -16,6 +16,9 @@ from stream_infer.types import Status, UInt8Array
 
 Path = tuple[str, ...]
 
+MAX_DETAIL_CHARS = 500
+"""Longest sentence about an event. It names types and fields, and a schema may call those by a megabyte."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -98,4 +101,4 @@ class Verdicts:
         if self.status[row] == Status.OK:
             self.status[row] = fault.status
             if fault.detail:
-                self.details[row] = fault.detail
+                self.details[row] = fault.detail[:MAX_DETAIL_CHARS]

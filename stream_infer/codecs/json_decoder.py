@@ -28,7 +28,8 @@ from stream_infer.codecs.transcode import Transcode, avro_to_json, json_to_avro,
 from stream_infer.projection import Projection
 from stream_infer.types import MAX_NESTING, Decoded, Records, Status
 
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""Text, or a bracket. Possessive, for the places to go back to would take a hundred times the bytes of the text."""
 
 
 class JsonDecoder:
@@ -113,22 +114,23 @@ def _checked_text(value: bytes) -> str:
             raise BadEvent(Status.TRUNCATED, "the value ends before the event does") from None
         raise BadEvent(Status.INVALID_UTF8, "the value is not UTF-8") from None
     # Counting brackets costs nothing and clears every ordinary event; only a suspicious one is looked at.
-    if value.count(b"[") + value.count(b"{") > MAX_NESTING and _depth(value) > MAX_NESTING:
+    if value.count(b"[") + value.count(b"{") > MAX_NESTING and _too_deep(value):
         raise BadEvent(Status.TOO_DEEP, f"nested deeper than {MAX_NESTING} levels")
     return text
 
 
-def _depth(value: bytes) -> int:
-    """The deepest nesting of brackets outside text."""
-    depth = deepest = 0
+def _too_deep(value: bytes) -> bool:
+    """True where brackets outside text nest deeper than `MAX_NESTING`."""
+    depth = 0
     for match in _BRACKETS.finditer(value):
-        token = match.group()
-        if token in (b"[", b"{"):
+        token = value[match.start()]
+        if token in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
-        elif token in (b"]", b"}"):
+            if depth > MAX_NESTING:
+                return True
+        elif token in b"]}":
             depth -= 1
-    return deepest
+    return False
 
 
 def _classify(text: str, error: Exception) -> Fault:

@@ -97,7 +97,7 @@ def _record(written: Node, read: Node, needs: dict[str, Need], level: int) -> Wa
         ours = matches.get(theirs.name)
         need = needs.get(ours.name) if ours is not None else None
         if ours is None or need is None:
-            steps.append((theirs.name, _skip(reader(theirs.node))))
+            steps.append((theirs.name, _skip(theirs.node)))
         else:
             steps.append((theirs.name, _field(theirs.node, ours.node, need, level)))
     found = {ours.name for ours in matches.values()}
@@ -128,11 +128,12 @@ def _field(written: Node, read: Node, need: Need, level: int) -> Walk:
     elif need.below:
         walk = _nested(written, read, need, level + 1)
     else:
-        walk = _skip(reader(written))
+        walk = _skip(written)
     return walk if need.carry_slot < 0 else _carry(walk, written, read, need.carry_slot)
 
 
-def _skip(read: Read) -> Walk:
+def _skip(written: Node) -> Walk:
+    read = reader(written, keep=False)
     return lambda buffer, position, _row: read(buffer, position)[1]
 
 
@@ -167,7 +168,7 @@ def _branch(written: Node, read: Node, need: Need, level: int) -> Walk:
         return lambda _buffer, position, _row: position
     fault = Fault(Status.WRONG_TYPE, f"expected a record on the way, found {written.kind}")
     slots = tuple(need.slots())
-    skip = reader(written)
+    skip = reader(written, keep=False)
 
     def misplaced(buffer: bytes, position: int, row: Row) -> int:
         for slot in slots:

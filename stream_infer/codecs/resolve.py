@@ -95,7 +95,7 @@ def resolver(written: Node, read: Node) -> Resolve:
         `walk.reader` raises on bytes that are wrong.
     """
     if same_encoding(written, read):
-        return _copy(reader(written))
+        return _copy(reader(written, keep=False))
     if written.kind == "union":
         return _from_union([resolver(branch, read) for branch in written.children])
     if read.kind == "union":
@@ -171,10 +171,9 @@ def _promoted(written: Node, read: Node) -> Resolve:
 
 
 def _enum(written: Node, read: Node) -> Resolve:
-    codes: list[bytes | None] = []
-    for symbol in written.symbols:
-        known = symbol if symbol in read.symbols else read.default_symbol
-        codes.append(write_long(read.symbols.index(known)) if known in read.symbols else None)
+    known = {symbol: write_long(index) for index, symbol in enumerate(read.symbols)}
+    other = None if read.default_symbol is None else known[read.default_symbol]
+    codes = [known.get(symbol, other) for symbol in written.symbols]
     fault = Fault(Status.WRONG_TYPE, f"expected a symbol of the enum {read.name}, found another")
 
     def enum(buffer: bytes, position: int) -> tuple[bytes, int]:
@@ -222,7 +221,7 @@ def _record(written: Node, read: Node) -> Resolve:
     for field in written.fields:
         target = matches.get(field.name)
         if target is None:
-            steps.append((field.name, _copy(reader(field.node)), -1))
+            steps.append((field.name, _copy(reader(field.node, keep=False)), -1))
         else:
             steps.append((field.name, resolver(field.node, target.node), places[target.name]))
     filled = {place for _, _, place in steps}

@@ -4,7 +4,8 @@ Rule: a `Node` that exists can be compiled and walked in time and memory proport
 event. Whatever breaks that is refused here, once per schema, so that no decoder has to think of it:
 
 - recursion (a few kilobytes of bytes could nest deeper than a stack);
-- arrays and maps whose items may take zero bytes (six bytes could claim 2^60 items);
+- arrays and maps whose items may take zero bytes (six bytes could claim 2^60 items), or hold many types that do
+  (each byte could claim thousands of nulls);
 - nesting beyond `MAX_NESTING`, and trees that unfold to more than `MAX_NODES` nodes (a record of two fields
   of a record of two fields ... is short to write and endless to walk).
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from stream_infer.codecs.faults import SchemaRefused
@@ -27,6 +28,12 @@ MAX_NODES = 20_000
 
 MAX_DECIMAL_PRECISION = 1_000
 """Most digits of a decimal. Systems in use stop at 38 or 76; without a bound 10^scale could fill the memory."""
+
+MAX_FREE_PER_BYTE = 8
+"""Nodes without bytes (nulls, the records themselves) that an item of an array or map may hold for each of its bytes.
+
+They cost time and memory that no byte of the event pays for. Real items hold about one.
+"""
 
 NO_DEFAULT: Final = object()
 """The default of a field that has none (None is the default ``null``)."""
@@ -80,7 +87,8 @@ class Node:
     ``kind`` is a primitive's name or ``fixed`` (``size``), ``enum`` (``symbols``, ``default_symbol``), ``array``
     and ``map`` (one child), ``union`` (its branches as children) or ``record`` (``fields``). ``min_bytes`` is
     the length of the shortest encoding, ``depth`` the levels of records, arrays and maps, ``weight`` the
-    number of nodes when everything shared is unfolded.
+    number of nodes when everything shared is unfolded, ``unpaid`` the most nodes without bytes in any one value,
+    less `MAX_FREE_PER_BYTE` for each byte of that value.
     """
 
     kind: str
@@ -96,6 +104,7 @@ class Node:
     min_bytes: int = 0
     depth: int = 0
     weight: int = 1
+    unpaid: int = 0
 
     @property
     def branches(self) -> tuple[Node, ...]:
@@ -155,7 +164,7 @@ class _Parser:
 
     def _reference(self, name: str, namespace: str) -> Node:
         if name in PRIMITIVE_MIN_BYTES:
-            return Node(name, min_bytes=PRIMITIVE_MIN_BYTES[name])
+            return _annotated({}, name, PRIMITIVE_MIN_BYTES[name])
         full = _full_name(name, namespace)
         full = full if full in self._named else name
         if full not in self._named:
@@ -179,9 +188,19 @@ class _Parser:
     def _container(self, tree: Mapping[str, Any], kind: str, namespace: str, level: int) -> Node:
         key = "items" if kind == "array" else "values"
         item = self.parse(tree.get(key), namespace, level + 1)
+        whose = f"the {key} of a{'n' if kind == 'array' else ''} {kind}"
         if item.min_bytes == 0:
-            raise SchemaRefused(f"the {key} of a{'n' if kind == 'array' else ''} {kind} may take zero bytes")
-        return Node(kind, children=(item,), min_bytes=1, depth=item.depth + 1, weight=item.weight + 1)
+            raise SchemaRefused(f"{whose} may take zero bytes")
+        if item.unpaid > 0:
+            raise SchemaRefused(f"{whose} may hold many types in few bytes")
+        return Node(
+            kind,
+            children=(item,),
+            min_bytes=1,
+            depth=item.depth + 1,
+            weight=item.weight + 1,
+            unpaid=-MAX_FREE_PER_BYTE,
+        )
 
     def _union(self, tree: Sequence[Any], namespace: str, level: int) -> Node:
         branches = tuple(self.parse(branch, namespace, level + 1) for branch in tree)
@@ -193,6 +212,7 @@ class _Parser:
             min_bytes=1 + min(branch.min_bytes for branch in branches),
             depth=max(branch.depth for branch in branches),
             weight=1 + sum(branch.weight for branch in branches),
+            unpaid=max(branch.unpaid for branch in branches) - MAX_FREE_PER_BYTE,
         )
 
     def _named_type(self, tree: Mapping[str, Any], kind: str, namespace: str, level: int) -> Node:
@@ -229,6 +249,7 @@ class _Parser:
             min_bytes=sum(field.node.min_bytes for field in fields),
             depth=1 + max((field.node.depth for field in fields), default=0),
             weight=1 + sum(field.node.weight for field in fields),
+            unpaid=1 + sum(field.node.unpaid for field in fields),
         )
 
     def _field(self, entry: Any, record: str, level: int) -> Field:
@@ -236,36 +257,45 @@ class _Parser:
             raise SchemaRefused(f"a field of the record {record} has no name")
         node = self.parse(entry.get("type"), _namespace(record), level + 1)
         aliases = entry.get("aliases", ())
-        if isinstance(aliases, str) or not all(isinstance(alias, str) for alias in aliases):
+        if not _are_names(aliases):
             raise SchemaRefused(f"the aliases of a field of the record {record} are not a list of names")
         return Field(entry["name"], node, entry.get("default", NO_DEFAULT), tuple(aliases))
 
 
 def _enum(tree: Mapping[str, Any], full: str) -> Node:
-    symbols = tree.get("symbols")
-    if not isinstance(symbols, Sequence) or not symbols or not all(isinstance(symbol, str) for symbol in symbols):
+    symbols, default = tree.get("symbols"), tree.get("default")
+    if not symbols or not _are_names(symbols):
         raise SchemaRefused(f"the enum {full} has no symbols")
-    return Node("enum", name=full, symbols=tuple(symbols), default_symbol=tree.get("default"), min_bytes=1)
+    if default is not None and default not in symbols:
+        raise SchemaRefused(f"the default of the enum {full} is none of its symbols")
+    return Node("enum", name=full, symbols=tuple(symbols), default_symbol=default, min_bytes=1)
+
+
+def _are_names(names: Any) -> bool:
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    return is_list and all(isinstance(name, str) for name in names)
 
 
 def _fixed(tree: Mapping[str, Any], full: str) -> Node:
     size = tree.get("size")
-    if not isinstance(size, int) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise SchemaRefused(f"the fixed type {full} has no size")
     return _annotated(tree, "fixed", size, name=full, size=size)
 
 
 def _annotated(tree: Mapping[str, Any], kind: str, min_bytes: int, name: str = "", size: int = 0) -> Node:
     """A scalar with its logical type, where that is one we know and fits."""
+    unpaid = int(min_bytes == 0) - MAX_FREE_PER_BYTE * min_bytes
+    plain = Node(kind, name=name, size=size, min_bytes=min_bytes, unpaid=unpaid)
     logical = tree.get("logicalType")
     if not isinstance(logical, str) or kind not in LOGICAL_TYPES.get(logical, ()):
-        return Node(kind, name=name, size=size, min_bytes=min_bytes)
+        return plain
     precision, scale = tree.get("precision", 0), tree.get("scale", 0)
-    if logical == "decimal" and not _is_decimal(precision, scale):
-        return Node(kind, name=name, size=size, min_bytes=min_bytes)
     if logical != "decimal":
-        precision = scale = 0
-    return Node(kind, name=name, size=size, min_bytes=min_bytes, logical=logical, precision=precision, scale=scale)
+        return replace(plain, logical=logical)
+    if not _is_decimal(precision, scale):
+        return plain
+    return replace(plain, logical=logical, precision=precision, scale=scale)
 
 
 def _is_decimal(precision: Any, scale: Any) -> bool:

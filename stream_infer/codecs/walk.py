@@ -122,7 +122,7 @@ def _no_conversion(_: Node) -> None:
     return None
 
 
-def reader(node: Node, convert: Convert = _no_conversion) -> Read:
+def reader(node: Node, convert: Convert = _no_conversion, *, keep: bool = True) -> Read:
     """Compile the reader of a type.
 
     Values are None, bool, int, float, str (also enum symbols), bytes (also fixed), list, and dict for maps and
@@ -131,15 +131,18 @@ def reader(node: Node, convert: Convert = _no_conversion) -> Read:
     Args:
         node: the type as it was written.
         convert: called with every scalar type; what it returns, if anything, is applied to the values.
+        keep: False to check the bytes only: lists and dicts stay empty, for a megabyte of Avro can make hundreds of
+            Python objects.
     """
-    return _Compiler(convert).compile(node)
+    return _Compiler(convert, keep).compile(node)
 
 
 class _Compiler:
     """Shares the readers of shared nodes, so that compiling is linear in the schema's text."""
 
-    def __init__(self, convert: Convert) -> None:
+    def __init__(self, convert: Convert, keep: bool) -> None:
         self._convert = convert
+        self._keep = keep
         self._done: dict[Node, Read] = {}
 
     def compile(self, node: Node) -> Read:
@@ -149,19 +152,19 @@ class _Compiler:
 
     def _compile(self, node: Node) -> Read:
         if node.kind == "record":
-            return _record(tuple((field.name, self.compile(field.node)) for field in node.fields))
+            return _record(tuple((field.name, self.compile(field.node)) for field in node.fields), self._keep)
         if node.kind == "union":
             return _union(tuple(self.compile(branch) for branch in node.children))
         if node.kind == "map":
-            return _map(self.compile(node.children[0]), node.children[0].min_bytes + 1)
+            return _map(self.compile(node.children[0]), node.children[0].min_bytes + 1, self._keep)
         if node.kind == "array":
             return self._array(node.children[0])
         return _converted(_scalar(node), self._convert(node))
 
     def _array(self, item: Node) -> Read:
         if item.kind in ("float", "double"):
-            return _number_array("f" if item.kind == "float" else "d", item.min_bytes)
-        return _array(self.compile(item), item.min_bytes)
+            return _number_array("f" if item.kind == "float" else "d", item.min_bytes, self._keep)
+        return _array(self.compile(item), item.min_bytes, self._keep)
 
 
 def _scalar(node: Node) -> Read:
@@ -217,13 +220,15 @@ def _union(branches: tuple[Read, ...]) -> Read:
     return read_union
 
 
-def _record(fields: tuple[tuple[str, Read], ...]) -> Read:
+def _record(fields: tuple[tuple[str, Read], ...], keep: bool) -> Read:
     def read_record(buffer: bytes, position: int) -> tuple[dict[str, Any], int]:
         values: dict[str, Any] = {}
         name = ""
         try:
             for name, read in fields:
-                values[name], position = read(buffer, position)
+                value, position = read(buffer, position)
+                if keep:
+                    values[name] = value
         except BadEvent as bad:
             raise bad.within(name) from None
         except PAST_END:
@@ -259,7 +264,7 @@ def check_block_end(position: int, end: int) -> None:
         raise BadEvent(Status.MALFORMED, "a block does not end where it says")
 
 
-def _array(item: Read, min_item_bytes: int) -> Read:
+def _array(item: Read, min_item_bytes: int, keep: bool) -> Read:
     def read_array(buffer: bytes, position: int) -> tuple[list[Any], int]:
         values: list[Any] = []
         while True:
@@ -268,13 +273,14 @@ def _array(item: Read, min_item_bytes: int) -> Read:
                 return values, position
             for _ in range(count):
                 value, position = item(buffer, position)
-                values.append(value)
+                if keep:
+                    values.append(value)
             check_block_end(position, end)
 
     return read_array
 
 
-def _number_array(code: str, item_bytes: int) -> Read:
+def _number_array(code: str, item_bytes: int, keep: bool) -> Read:
     """Arrays of floats and doubles (embeddings, pixels) in one call a block."""
 
     def read_number_array(buffer: bytes, position: int) -> tuple[list[float], int]:
@@ -283,14 +289,15 @@ def _number_array(code: str, item_bytes: int) -> Read:
             count, position, end = read_block(buffer, position, item_bytes)
             if count == 0:
                 return values, position
-            values.extend(struct.unpack_from(f"<{count}{code}", buffer, position))
+            if keep:
+                values.extend(struct.unpack_from(f"<{count}{code}", buffer, position))
             position += count * item_bytes
             check_block_end(position, end)
 
     return read_number_array
 
 
-def _map(item: Read, min_item_bytes: int) -> Read:
+def _map(item: Read, min_item_bytes: int, keep: bool) -> Read:
     def read_map(buffer: bytes, position: int) -> tuple[dict[str, Any], int]:
         values: dict[str, Any] = {}
         while True:
@@ -299,7 +306,9 @@ def _map(item: Read, min_item_bytes: int) -> Read:
                 return values, position
             for _ in range(count):
                 key, position = _read_string(buffer, position)
-                values[key], position = item(buffer, position)
+                value, position = item(buffer, position)
+                if keep:
+                    values[key] = value
             check_block_end(position, end)
 
     return read_map

@@ -127,7 +127,7 @@ class _Suspect:
         )
 
     def wanted(self, committed: int, first: int | None, next_offset: int) -> Commit:
-        """What has to stand while a batch is tried that begins at ``first`` of this split; None if it has none of it."""
+        """What has to stand while a batch is tried whose records here begin at ``first``; None if it has none."""
         note = self.note(committed)
         if first is not None and self._may_kill(first):
             assert next_offset == first + 1 or first >= self.alone_until, "what is tried alone comes alone"

@@ -16,11 +16,11 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream_infer.errors import DataLoss, FatalError
 from stream_infer.kafka.errors import from_exception, place, to_error
-from stream_infer.types import Split
+from stream_infer.types import Split, Start
 
 _LOGGER = logging.getLogger("stream_infer.kafka")
 
-Start: TypeAlias = Literal["earliest", "latest", "fail"]
+StartMode: TypeAlias = Literal["earliest", "latest", "fail"]
 """Where a partition without a committed offset starts; ``fail`` refuses to guess."""
 OnDataLoss: TypeAlias = Literal["fail", "continue"]
 """What to do where a committed offset is gone: stop, or go on at the earliest record that is left."""
@@ -49,6 +49,18 @@ class OwnedPartition:
     """End of the log when the partition was assigned."""
     was_committed: bool
     """False where ``start_offset`` came from ``source.start``."""
+    note: str = ""
+    """What the commit at ``start_offset`` says, if there is one."""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Topic and partition number."""
+        return (self.split.source, self.split.partition)
+
+    @property
+    def start(self) -> Start:
+        """Where reading begins, as a listener is told."""
+        return Start(self.start_offset, self.end_at_start, self.note)
 
     def at(self, offset: int) -> TopicPartition:
         """This partition at ``offset``, as the client wants it."""
@@ -65,7 +77,7 @@ class StartPolicy:
         timeout_s: bounds the look-up of committed offsets, in seconds.
     """
 
-    def __init__(self, start: Start, on_data_loss: OnDataLoss, bounds: LogBounds, timeout_s: float) -> None:
+    def __init__(self, start: StartMode, on_data_loss: OnDataLoss, bounds: LogBounds, timeout_s: float) -> None:
         self._start = start
         self._on_data_loss = on_data_loss
         self._bounds = bounds
@@ -78,7 +90,7 @@ class StartPolicy:
             SourceUnavailable: no answer in time.
             FatalError: NotAuthorized, or ``start = "fail"`` and a partition has no committed offset.
         """
-        committed = self._committed(consumer, partitions)
+        committed = self.committed(consumer, partitions)
         ends = self._bounds.ends(partitions)
         fresh = [partition for partition in committed if partition.offset < 0]
         starts = self._starts(fresh, ends)
@@ -86,7 +98,8 @@ class StartPolicy:
         for partition in committed:
             where = (partition.topic, partition.partition)
             offset = starts.get(where, partition.offset)
-            placed.append(OwnedPartition(Split(*where, generation), offset, ends[where], where not in starts))
+            note = "" if where in starts else partition.metadata or ""
+            placed.append(OwnedPartition(Split(*where, generation), offset, ends[where], where not in starts, note))
         return placed
 
     def after_gap(self, partition: OwnedPartition, wanted: int) -> tuple[int, int]:
@@ -121,7 +134,13 @@ class StartPolicy:
         )
         return beginning, lost
 
-    def _committed(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+    def committed(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """What the group has for ``partitions``. While a transaction with offsets of them is open there is no answer.
+
+        Raises:
+            SourceUnavailable: no answer in time.
+            FatalError: NotAuthorized.
+        """
         try:
             found = consumer.committed(list(partitions), timeout=self._timeout_s)
         except KafkaException as error:
@@ -152,4 +171,4 @@ def _gap(wanted: int, beginning: int, end: int) -> str:
     return f"the log ends at {end}, before the offset to read (the topic was truncated or created anew)"
 
 
-__all__ = ["LogBounds", "OnDataLoss", "OwnedPartition", "Start", "StartPolicy"]
+__all__ = ["LogBounds", "OnDataLoss", "OwnedPartition", "StartMode", "StartPolicy"]

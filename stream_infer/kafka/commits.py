@@ -1,7 +1,7 @@
 """The one commit under way, and how its answer is recognised.
 
-Rule: a commit is confirmed by its offsets. A commit that timed out is forgotten while its answer may still come,
-and that late answer must not be taken for the answer to the next one.
+Rule: a commit is confirmed by its offsets and their notes. A commit that timed out is forgotten while its answer may
+still come, and that late answer must not be taken for the answer to the next one.
 
 The answer comes through the client's ``on_commit``, which only a poll serves. Inside a rebalance callback the
 client must not be polled (it aborts the process: a poll within a poll takes the outer one's state away), so there
@@ -11,14 +11,18 @@ answer therefore shows whether the commit was taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import CommitFailed, StreamInferError
 from stream_infer.kafka.errors import from_exception, is_transient, place, to_error
+from stream_infer.types import Commit, Split
 
 _DOING = "committing offsets"
+Identity: TypeAlias = tuple[str, int, int, str]
+"""Topic, partition, offset and note."""
 _MAX_LOOKUPS = 20
 """Look-ups that do not show the offsets before they count as refused: the client may have sent them a second time."""
 
@@ -27,7 +31,7 @@ class CommitUnderWay:
     """At most one asynchronous commit that somebody waits for."""
 
     def __init__(self) -> None:
-        self._awaited: frozenset[tuple[str, int, int]] | None = None
+        self._awaited: frozenset[Identity] | None = None
         self._lookups = 0
         self._error: StreamInferError | None = None
 
@@ -64,7 +68,8 @@ class CommitUnderWay:
         if self._awaited is None:
             return
         try:
-            found = consumer.committed([TopicPartition(*where) for where in self._awaited], timeout=timeout_s)
+            asked = [TopicPartition(topic, partition) for topic, partition, _, _ in self._awaited]
+            found = consumer.committed(asked, timeout=timeout_s)
         except KafkaException as error:
             if not is_transient(error.args[0]):
                 self._awaited = None
@@ -99,8 +104,17 @@ class CommitUnderWay:
         self._awaited = None
 
 
-def _identity(partitions: Iterable[TopicPartition]) -> frozenset[tuple[str, int, int]]:
-    return frozenset((partition.topic, partition.partition, partition.offset) for partition in partitions)
+def _identity(partitions: Iterable[TopicPartition]) -> frozenset[Identity]:
+    # A mark moves no offset: it is told apart from the commit before it by its note alone.
+    return frozenset((p.topic, p.partition, p.offset, p.metadata or "") for p in partitions)
 
 
-__all__ = ["CommitUnderWay"]
+def as_partitions(commits: Mapping[Split, Commit]) -> list[TopicPartition]:
+    """Commits as the client wants them; the note is the offset's metadata."""
+    return [
+        TopicPartition(split.source, split.partition, commit.offset, metadata=commit.note)
+        for split, commit in commits.items()
+    ]
+
+
+__all__ = ["CommitUnderWay", "as_partitions"]

@@ -14,8 +14,8 @@ from typing import Any, Self, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from stream_infer.clock import Clock
-from stream_infer.errors import SourceUnavailable
+from stream_infer.clock import Clock, Deadline
+from stream_infer.errors import FatalError, SourceUnavailable
 from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.client_log import client_logger
 from stream_infer.kafka.dead_letter_progress import SentBack
@@ -26,7 +26,8 @@ from stream_infer.kafka.watch import ConnectionWatch
 
 _POLL_S = 0.5
 _SILENCE_S = 30.0
-"""Without a word from any broker for this long a pass is given up: the election of a leader takes less."""
+"""Without a record or a committed offset for this long a pass is given up: the election of a leader takes less."""
+_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,21 @@ class DeadLetterReader:
             FatalError: not allowed, or the offsets are not ours.
         """
         asked = [TopicPartition(self.topic, number) for number in sorted(partitions)]
+        deadline = Deadline.after(_SILENCE_S, self._clock.monotonic())
+        while True:
+            try:
+                found = self._committed(asked, max(1.0, deadline.remaining(self._clock.monotonic())))
+            except SourceUnavailable:
+                # The coordinator of a cluster's first group takes a second or two to come into being.
+                if deadline.passed(self._clock.monotonic()):
+                    raise
+                self._clock.sleep(_AGAIN_S)
+            else:
+                return {at.partition: SentBack.read(max(0, at.offset), at.metadata or "") for at in found}
+
+    def _committed(self, asked: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
         with translated("reading offsets", where=f"of group {self._settings['group.id']}"):
-            found = self.consumer.committed(asked, timeout=_SILENCE_S)
-        return {at.partition: SentBack.read(max(0, at.offset), at.metadata or "") for at in found}
+            return self.consumer.committed(asked, timeout=timeout_s)
 
     def read(self, ends: Mapping[int, int]) -> Iterator[DeadLetter]:
         """Every dead letter below ``ends``, in order within each partition.
@@ -150,17 +163,19 @@ class DeadLetterReader:
 
     def _next(self) -> Message:
         """The next message, or the news that a partition is at its end."""
-        heard_at = self._clock.monotonic()
-        while (message := self.consumer.poll(_POLL_S)) is None:
-            if (refusal := self._watch.refusal()) is not None:
-                raise refusal
-            if self._clock.monotonic() - heard_at > _SILENCE_S:
-                raise SourceUnavailable(f"reading {place(self.topic)} failed: {self._watch.reason()}")
-        self._watch.answered()
-        error = message.error()
-        if error is not None and not _is_end(message):
-            raise to_error(error, "reading", where=place(message.topic(), message.partition()))
-        return message
+        deadline = Deadline.after(_SILENCE_S, self._clock.monotonic())
+        while not deadline.passed(self._clock.monotonic()):
+            message = self.consumer.poll(_POLL_S)
+            error = None if message is None else message.error()
+            if message is not None and (error is None or _is_end(message)):
+                self._watch.answered()
+                return message
+            failure = self._watch.refusal()
+            if failure is None and error is not None:
+                failure = to_error(error, "reading", where=place(self.topic))
+            if isinstance(failure, FatalError):
+                raise failure
+        raise SourceUnavailable(f"reading {place(self.topic)} failed: {self._watch.reason()}")
 
 
 def _is_end(message: Message) -> bool:

@@ -26,7 +26,8 @@ from stream_infer.kafka.properties import Properties
 
 _LOGGER = logging.getLogger("stream_infer.kafka")
 
-_TRANSACTION_TIMEOUT_MS = 60_000
+TRANSACTION_TIMEOUT_MS = 60_000
+"""Readers of the input wait this long at most for a sender that died."""
 _CALL_TIMEOUT_S = 30.0
 """For each step of a transaction; the election of a coordinator takes less."""
 _AGAIN_S = 0.2
@@ -42,22 +43,18 @@ class DeadLetterSender:
     """Sends events and commits, in one transaction after the other. A context manager; one thread owns it.
 
     Args:
-        properties: of `producer_properties`.
+        properties: of `producer_properties`, with a transaction.
         topic: of the dead letters.
-        group_id: the group whose offsets are the memory; also the ``transactional.id``.
-        consumer: a consumer of that group.
+        consumer: a consumer of the group whose offsets are the memory.
         clock: bounds every step.
     """
 
-    def __init__(self, properties: Properties, topic: str, group_id: str, consumer: Consumer, clock: Clock) -> None:
+    def __init__(self, properties: Properties, topic: str, consumer: Consumer, clock: Clock) -> None:
         self._topic = topic
-        self._group_id = group_id
         self._consumer = consumer
         self._clock = clock
         self._settings: dict[str, Any] = {
             **properties,
-            "transactional.id": group_id,
-            "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
             "message.max.bytes": _MAX_MESSAGE_BYTES,
             "on_delivery": self._delivered,
             "logger": client_logger(),
@@ -175,8 +172,9 @@ class DeadLetterSender:
     def _refused(self, error: KafkaException, doing: str) -> StreamInferError:
         failure = from_exception(error, doing, retriable=SinkUnavailable)
         if isinstance(failure, Fenced):
-            return Fenced(f"{doing} failed: another dlq resend has taken over (transactional.id {self._group_id})")
+            name = self._settings["transactional.id"]
+            return Fenced(f"{doing} failed: another dlq resend has taken over (transactional.id {name})")
         return failure
 
 
-__all__ = ["DeadLetterSender"]
+__all__ = ["TRANSACTION_TIMEOUT_MS", "DeadLetterSender"]

@@ -170,13 +170,17 @@ class _Family(NamedTuple):
     group: str
     origin: str = ""
     """What stands before ``topic``, ``partition``, ``offset`` and ``timestamp``."""
+    binary: bool = False
+    """Numbers may be big-endian bytes."""
 
 
 _FAMILIES: Mapping[str, _Family] = {
     "native": _Family(PREFIX, "", "message", "group"),
     "connect": _Family(CONNECT_PREFIX, "exception.class.name", "exception.message", "connector.name"),
     "streams": _Family(STREAMS_PREFIX, "exception", "message", ""),
-    "spring": _Family(SPRING_PREFIX, "exception-fqcn", "exception-message", "original-consumer-group", "original-"),
+    "spring": _Family(
+        SPRING_PREFIX, "exception-fqcn", "exception-message", "original-consumer-group", "original-", True
+    ),
 }
 _PREFIXES = tuple(family.prefix for family in _FAMILIES.values())
 _NO_FAMILY = _Family("", "", "", "")
@@ -186,8 +190,8 @@ def read_verdict(headers: ReadHeaders) -> Verdict:
     """What these headers say. Of what stands there twice the last counts: whoever rejects an event appends."""
     style = _style(headers)
     family = _FAMILIES.get(style, _NO_FAMILY)
-    said = _Said(headers, family.prefix)
-    ours = _Said(headers, PREFIX)
+    said = _Said(headers, family)
+    ours = _Said(headers, _FAMILIES["native"])
     return Verdict(
         style=style,
         topic=said.text(f"{family.origin}topic") or None,
@@ -212,7 +216,9 @@ def original_headers(headers: ReadHeaders) -> ClientHeaders:
 class _Said:
     """The headers of one family by their names without its prefix. The empty name stands for nothing."""
 
-    def __init__(self, headers: ReadHeaders, prefix: str) -> None:
+    def __init__(self, headers: ReadHeaders, family: _Family) -> None:
+        prefix = family.prefix
+        self._binary = family.binary
         self._values = {
             name.removeprefix(prefix): value for name, value in headers if prefix and name.startswith(prefix)
         }
@@ -223,7 +229,7 @@ class _Said:
 
     def number(self, name: str) -> int | None:
         """A header's number."""
-        return _number(self._values.get(name))
+        return _number(self._values.get(name), binary=self._binary)
 
 
 def _style(headers: ReadHeaders) -> str:
@@ -241,8 +247,8 @@ def _attempts_before(headers: ReadHeaders) -> int:
     return _number(dict(headers).get(ATTEMPTS_HEADER)) or 0
 
 
-def _number(value: bytes | None) -> int | None:
-    """A number of 0 to 2**63 - 1: decimal digits, or 4 or 8 bytes big-endian. None for anything else.
+def _number(value: bytes | None, *, binary: bool = False) -> int | None:
+    """A number of 0 to 2**63 - 1: decimal digits or, where allowed, 4 or 8 bytes big-endian. None for anything else.
 
     Tools in other languages write digits where Spring writes bytes. Bytes that are all digits are taken for digits: as
     a binary offset they would mean one above 3 * 10**18.
@@ -251,7 +257,7 @@ def _number(value: bytes | None) -> int | None:
         return None
     if value.isdigit() and len(value) <= _MAX_DIGITS:
         number = int(value)
-    elif len(value) in (4, 8):
+    elif binary and len(value) in (4, 8):
         number = int.from_bytes(value, "big", signed=True)
     else:
         return None

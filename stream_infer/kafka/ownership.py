@@ -65,6 +65,11 @@ class Ownership:
         self._reindex()
         return partition
 
+    def current(self, splits: Iterable[Split]) -> list[Split]:
+        """Those of ``splits`` that are owned in their generation."""
+        owned = {partition.split for partition in self}
+        return [split for split in splits if split in owned]
+
     def splits(self, places: Iterable[Place]) -> list[Split]:
         """The current splits of those places that are owned."""
         return [self._partitions[place].split for place in places if place in self._partitions]
@@ -88,9 +93,7 @@ class Ownership:
     def next_offsets_without(self, consumer: Consumer, places: Collection[Place]) -> list[TopicPartition]:
         """Where reading stands on every owned partition but those at ``places``."""
         return [
-            partition.at(offset)
-            for partition, offset in self.next_offsets(consumer)
-            if (partition.split.source, partition.split.partition) not in places
+            partition.at(offset) for partition, offset in self.next_offsets(consumer) if partition.place not in places
         ]
 
     def _reindex(self) -> None:

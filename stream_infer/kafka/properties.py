@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -39,6 +39,7 @@ MANAGED: Mapping[str, str] = {
     "request.required.acks": "delivery.guarantee",
     "transactional.id": "delivery.guarantee",
     "delivery.report.only.error": "delivery.guarantee",
+    "transaction.timeout.ms": "delivery.transaction_timeout_ms",
     "delivery.timeout.ms": "timeouts.publish_seconds",
     "message.timeout.ms": "timeouts.publish_seconds",
     "queue.buffering.max.messages": "flow.max_unacknowledged",
@@ -78,6 +79,17 @@ _PRODUCER: Properties = {
 }
 
 
+class Transaction(NamedTuple):
+    """What a producer of transactions is called, and how long one may be open."""
+
+    transactional_id: str
+    timeout_ms: int
+
+    def properties(self) -> dict[str, PropertyValue]:
+        """In librdkafka's words."""
+        return {"transactional.id": self.transactional_id, "transaction.timeout.ms": self.timeout_ms}
+
+
 def consumer_properties(
     bootstrap_servers: str, client: Mapping[str, Any], *, client_id: str, group_id: str
 ) -> dict[str, PropertyValue]:
@@ -107,7 +119,12 @@ def consumer_properties(
 
 
 def producer_properties(
-    bootstrap_servers: str, client: Mapping[str, Any], *, client_id: str, publish_timeout_s: float
+    bootstrap_servers: str,
+    client: Mapping[str, Any],
+    *,
+    client_id: str,
+    publish_timeout_s: float,
+    transaction: Transaction | None = None,
 ) -> dict[str, PropertyValue]:
     """Properties of the producer behind a `KafkaSink`.
 
@@ -116,7 +133,12 @@ def producer_properties(
         client: the user's ``kafka.client`` table.
         client_id: what broker logs and quotas call this process.
         publish_timeout_s: seconds after which a message that is not acknowledged has failed.
+        transaction: with exactly-once.
     """
+    publish_timeout_ms = max(1, round(publish_timeout_s * 1000))
+    if transaction is not None:
+        # The broker ends a transaction that is older, and with it the producer.
+        publish_timeout_ms = min(publish_timeout_ms, transaction.timeout_ms)
     return {
         **_COMMON,
         **_PRODUCER,
@@ -125,9 +147,10 @@ def producer_properties(
         "client.id": client_id,
         "enable.idempotence": True,
         "acks": "all",
-        "delivery.timeout.ms": max(1, round(publish_timeout_s * 1000)),
+        "delivery.timeout.ms": publish_timeout_ms,
         # A report for every message doubles the cost of producing; failures are all the sink needs to hear of.
         "delivery.report.only.error": True,
+        **({} if transaction is None else transaction.properties()),
     }
 
 
@@ -167,6 +190,18 @@ def client_problems(client: Mapping[str, Any], path: str = "kafka.client") -> li
         elif name in _CALLBACKS or name.endswith("_cb"):
             problems.append(ConfigProblem(f"{prefix}.{name}", "cannot be set in a file"))
     return problems or _librdkafka_problems(client, path)
+
+
+def exactly_once_problems(client: Mapping[str, Any], path: str = "kafka.client") -> list[ConfigProblem]:
+    """What of a ``kafka.client`` table takes exactly-once away."""
+    problems = []
+    for key, value in flatten(client).items():
+        role, name = _split_role(key)
+        if name == "isolation.level" and role in ("", "consumer") and value != "read_committed":
+            prefix = f"{path}.{role}" if role else path
+            message = "an offset would be read while the transaction that moves it is still open"
+            problems.append(ConfigProblem(f"{prefix}.{name}", message, 'leave it out with guarantee = "exactly_once"'))
+    return problems
 
 
 def _split_role(key: str) -> tuple[str, str]:
@@ -237,9 +272,11 @@ __all__ = [
     "MANAGED",
     "Properties",
     "PropertyValue",
+    "Transaction",
     "admin_properties",
     "client_problems",
     "consumer_properties",
+    "exactly_once_problems",
     "flatten",
     "producer_properties",
 ]

@@ -91,4 +91,12 @@ def to_records(messages: Sequence[Message], owned: SplitTable, received_ms: int)
     )
 
 
-__all__ = ["MessageHeaders", "SplitTable", "to_records"]
+def first_offsets(messages: Sequence[Message]) -> dict[tuple[str, int], int]:
+    """Lowest offset of each topic and partition among ``messages``."""
+    found: dict[tuple[str, int], int] = {}
+    for message in messages:
+        found.setdefault((message.topic() or "", message.partition() or 0), message.offset() or 0)
+    return found
+
+
+__all__ = ["MessageHeaders", "SplitTable", "first_offsets", "to_records"]

@@ -20,31 +20,33 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream_infer.clock import Clock, Deadline
 from stream_infer.errors import CommitFailed, RetriableError, SourceUnavailable, StreamInferError
-from stream_infer.kafka.assignment import LogBounds, OnDataLoss, OwnedPartition, Start, StartPolicy
+from stream_infer.kafka.assignment import LogBounds, OnDataLoss, OwnedPartition, StartMode, StartPolicy
 from stream_infer.kafka.client_log import client_logger
-from stream_infer.kafka.commits import CommitUnderWay
+from stream_infer.kafka.commits import CommitUnderWay, as_partitions
 from stream_infer.kafka.errors import OFFSET_GONE, is_transient, place, to_error, translated
+from stream_infer.kafka.membership import check_membership
 from stream_infer.kafka.ownership import Ownership, Place
 from stream_infer.kafka.properties import Properties
-from stream_infer.kafka.records import to_records
+from stream_infer.kafka.records import first_offsets, to_records
 from stream_infer.kafka.watch import ConnectionWatch
 from stream_infer.ports import SourceListener
-from stream_infer.types import Records, Split
+from stream_infer.types import Commit, Records, Split
 
 _LOGGER = logging.getLogger("stream_infer.kafka")
 
 _MAX_CARRIED = 1000
 """Messages kept from polls that wanted none. Five polls a second reach it in minutes; then fetching pauses."""
-_LOOKUP_TIMEOUT_S = 10.0
-"""Bounds the look-up of committed offsets inside a rebalance; far below ``max.poll.interval.ms``."""
+_LOOKUP_TIMEOUT_S = 5.0
+"""Bounds one look-up of committed offsets; far below ``max.poll.interval.ms``. Somebody else's open transaction can
+keep the answer back for longer: then the question is put again."""
 _PROBE_TIMEOUT_S = 0.5
 """How long a poll asks for a sign of life while all brokers are down."""
 _SERVE_S = 0.05
@@ -79,7 +81,7 @@ class KafkaSource:
         bounds: LogBounds,
         *,
         topics: Sequence[str],
-        start: Start,
+        start: StartMode,
         on_data_loss: OnDataLoss,
         clock: Clock,
     ) -> None:
@@ -179,22 +181,22 @@ class KafkaSource:
 
     def positions(self) -> Mapping[Split, KafkaPosition]:
         """What is cheaply known of each owned split, without asking the broker."""
+        carried = first_offsets(self._carried)
         return {
-            partition.split: KafkaPosition(offset, self._cached_end(partition))
+            partition.split: KafkaPosition(carried.get(partition.place, offset), self._cached_end(partition))
             for partition, offset in self._owned.next_offsets(self._consumer)
         }
 
     # ------------------------------------------------------------------ commit
 
-    def begin_commit(self, offsets: Mapping[Split, int]) -> None:
+    def begin_commit(self, commits: Mapping[Split, Commit]) -> None:
         """Start committing next offsets. One that is still under way is no longer waited for.
 
         Raises:
             CommitFailed: it could not be sent.
             FatalError: it is refused for good.
         """
-        partitions = [TopicPartition(split.source, split.partition, offset) for split, offset in offsets.items()]
-        self._commit.begin(self._consumer, partitions)
+        self._commit.begin(self._consumer, as_partitions(commits))
 
     def commit_done(self) -> bool:
         """True when the commit under way has been acknowledged. Serves callbacks; does not wait.
@@ -207,21 +209,47 @@ class KafkaSource:
             self._await_commit(0.0)
         return self._commit.done()
 
-    def commit_now(self, offsets: Mapping[Split, int], deadline: Deadline) -> None:
+    def commit_now(self, commits: Mapping[Split, Commit], deadline: Deadline) -> None:
         """Commit and wait. Also called from inside a revoke.
 
         Raises:
             CommitFailed: not acknowledged by ``deadline``.
             FatalError: it is refused for good.
         """
-        if not offsets:
+        if not commits:
             return
-        self.begin_commit(offsets)
+        self.begin_commit(commits)
         while not self._commit.done():
             if deadline.passed(self._clock.monotonic()):
                 self._commit.forget()
                 raise CommitFailed(f"committing offsets: no answer in time from {self._watch.address}")
             self._await_commit(min(_SERVE_S, deadline.remaining(self._clock.monotonic())))
+
+    def committed(self, splits: Collection[Split]) -> Mapping[Split, int]:
+        """What the group has for these splits, asked afresh; waits for transactions that are still open.
+
+        Raises:
+            SourceUnavailable: no answer in time.
+            FatalError: NotAuthorized.
+        """
+        asked = self._owned.current(splits)
+        if not asked:
+            return {}
+        places = [TopicPartition(split.source, split.partition) for split in asked]
+        found = self._policy.committed(self._consumer, places)
+        return {split: answer.offset for split, answer in zip(asked, found, strict=True) if answer.offset >= 0}
+
+    def membership(self) -> bytes:
+        """Who this process is in the group at this moment; see `stream_infer.ports.Source`.
+
+        Raises:
+            CommitFailed: it is no member.
+            FatalError: the client's answer has a form that is not known here.
+        """
+        with translated("asking for the group membership", retriable=CommitFailed):
+            membership = cast("bytes", self._consumer.consumer_group_metadata())
+        check_membership(membership, str(self._properties["group.id"]))
+        return membership
 
     def _await_commit(self, wait_s: float) -> None:
         if not self._in_callback:
@@ -353,7 +381,7 @@ class KafkaSource:
         # A partition that was paused when it left comes back paused.
         self._paused_by_caller = self._paused_by_carry = False
         self._apply_pause()
-        self._listener.splits_assigned([partition.split for partition in placed])
+        self._listener.splits_assigned({partition.split: partition.start for partition in placed})
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions, self._listener.splits_revoked)

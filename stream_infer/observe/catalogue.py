@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from stream_infer.core.crashes import Level
 from stream_infer.types import Status
 
 STAGES = ("poll", "decode", "registry", "score", "publish", "commit", "drain")
@@ -25,7 +26,7 @@ GATE_STATES = ("open", "hold", "paused")
 OUTCOMES = ("scored", "shed", "passed_over", "rejected")
 """Values of the ``outcome`` label. Each settled event has exactly one."""
 REBALANCE_KINDS = ("assigned", "revoked", "lost")
-CRASH_LEVELS = ("watch", "alone", "condemned")
+CRASH_LEVELS = tuple(level.value for level in Level)
 """Values of the ``level`` label: how closely a crash has been narrowed down (`stream_infer.core.crashes`)."""
 REJECTS = tuple(status for status in Status if status.is_reject)
 OTHER = "other"

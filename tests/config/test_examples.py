@@ -23,7 +23,9 @@ def test_the_examples_are_there() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_each_example_is_valid_without_a_warning(path: Path) -> None:
-    loaded = read_config(path, SECRETS.get(path.name, ()), {"KAFKA_BOOTSTRAP": "broker:9093", "HOSTNAME": "fraud-scorer-0"})
+    loaded = read_config(
+        path, SECRETS.get(path.name, ()), {"KAFKA_BOOTSTRAP": "broker:9093", "HOSTNAME": "fraud-scorer-0"}
+    )
     assert loaded.warnings == ()
 
 

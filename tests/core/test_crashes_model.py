@@ -307,14 +307,14 @@ def check(group: Group) -> None:
     assert events == group.ended | group.condemned
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(groups(kill=0.0))
 def test_what_kills_is_condemned_after_three_times_and_nothing_else_is(group: Group) -> None:
     check(group)
     assert not list(innocent(group))
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(groups(kill=0.02))
 def test_with_kills_from_outside_an_innocent_is_condemned_at_the_third_close_one_only(group: Group) -> None:
     check(group)

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import DataLoss, FatalError, SourceUnavailable
-from stream_infer.kafka.assignment import OnDataLoss, OwnedPartition, Start, StartPolicy
+from stream_infer.kafka.assignment import OnDataLoss, OwnedPartition, StartMode, StartPolicy
 from stream_infer.types import Split
 
 PARTITIONS = [TopicPartition("payments", 0), TopicPartition("payments", 1)]

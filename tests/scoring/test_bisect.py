@@ -52,6 +52,15 @@ def test_exactly_the_culprits_are_left_out(case: tuple[int, set[int]]) -> None:
     assert not bad or isolated.calls <= 1 + 2 * len(bad) * max(1, (count - 1).bit_length())
 
 
+def test_one_poison_event_in_256_costs_at_most_17_more_calls_wherever_it_stands() -> None:
+    for poison in range(256):
+        runtime = PickyRuntime({poison})
+        isolated = run_isolating(runtime, cells(256), 256)
+        assert set(isolated.culprits) == {poison}
+        assert sum(part.stop - part.start for part in isolated.parts) == 255
+        assert runtime.calls - 1 <= 1 + 2 * 8, "log2(256) = 8"
+
+
 def test_nothing_to_run_is_no_call() -> None:
     assert run_isolating(PickyRuntime(set()), cells(0), 0).calls == 0
 

@@ -1,0 +1,250 @@
+"""A scored batch as messages: which topic, which partition, what is too large, and what became of them.
+
+Rule: this is all that the two sinks share, and it decides nothing about acknowledgements: it hands messages to a
+producer and keeps the first failure that the client reports.
+
+One publisher serves one sink for life; a producer that had to be replaced is given to it with `use`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stream_infer.clock import Clock
+from stream_infer.errors import FatalError, RetriableError, SinkUnavailable, StreamInferError
+from stream_infer.kafka.client_log import client_logger
+from stream_infer.kafka.dead_letters import ClientHeaders, HeaderStyle, dead_letter_headers
+from stream_infer.kafka.errors import from_exception, place, to_error
+from stream_infer.kafka.properties import Properties
+from stream_infer.kafka.watch import ConnectionWatch
+from stream_infer.types import BoolArray, Reject, ScoredBatch, Status
+
+_DEFAULT_MAX_OUTPUT_BYTES = 1_000_000
+"""librdkafka's ``message.max.bytes``, just below what a broker takes by default (1048588)."""
+_MAX_DEAD_LETTER_BYTES = 100_000_000
+"""What could be read must be writable to the dead letters: only the topic's own limit judges there."""
+_FULL_QUEUE_WAIT_S = 1.0
+_ABANDONED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+
+When: TypeAlias = Literal["flagged", "not_flagged"]
+
+
+class Route(NamedTuple):
+    """A further topic for some of the scored events."""
+
+    when: When
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where scored events and rejects go.
+
+    Args:
+        topic: where every scored event goes.
+        dead_letter_topic: where rejects go, partitioned by their key.
+        group_id: named in dead letters.
+        routes: further topics for flagged or not flagged events; an event that was shed takes none.
+        partition: ``key`` (Java's partitioner) or ``input`` (the partition the event came from).
+        dead_letter_headers: whose names the headers of dead letters have.
+        max_unacknowledged: most messages that wait for an acknowledgement.
+    """
+
+    topic: str
+    dead_letter_topic: str
+    group_id: str
+    routes: tuple[Route, ...] = ()
+    partition: Literal["key", "input"] = "key"
+    dead_letter_headers: HeaderStyle = "native"
+    max_unacknowledged: int = 100_000
+
+    @property
+    def topics(self) -> list[str]:
+        """All of them."""
+        return [self.topic, *(route.topic for route in self.routes), self.dead_letter_topic]
+
+
+class Publisher:
+    """Hands scored batches to a producer.
+
+    Args:
+        properties: of `producer_properties`.
+        outputs: where things go.
+        clock: for ``failed_at``.
+    """
+
+    def __init__(self, properties: Properties, outputs: Outputs, clock: Clock) -> None:
+        self._properties = properties
+        self._outputs = outputs
+        self._clock = clock
+        self._max_output_bytes = int(properties.get("message.max.bytes", _DEFAULT_MAX_OUTPUT_BYTES))
+        self._failure: StreamInferError | None = None
+        self.watch = ConnectionWatch(str(properties["bootstrap.servers"]))
+
+    def connect(self) -> Producer:
+        """A new producer, which this publisher uses from now on. Connects in the background.
+
+        Raises:
+            SinkUnavailable, FatalError: the client refuses its properties.
+        """
+        self.watch = ConnectionWatch(str(self._properties["bootstrap.servers"]))
+        settings: dict[str, Any] = {
+            **self._properties,
+            "message.max.bytes": max(self._max_output_bytes, _MAX_DEAD_LETTER_BYTES),
+            "queue.buffering.max.messages": self._outputs.max_unacknowledged,
+            "on_delivery": self._delivered,
+            "error_cb": self.watch,
+            "logger": client_logger(),
+        }
+        try:
+            self._producer = Producer(settings)
+        except KafkaException as error:
+            raise from_exception(error, "opening a producer", retriable=SinkUnavailable) from error
+        return self._producer
+
+    def room(self) -> int:
+        """How many more events there is room for, each with its routes. Serves delivery reports."""
+        self._producer.poll(0)
+        free = self._outputs.max_unacknowledged - len(self._producer)
+        return max(0, free) // (1 + len(self._outputs.routes))
+
+    def take_failure(self) -> StreamInferError | None:
+        """The first failed delivery since the last question, if there was one."""
+        failure, self._failure = self._failure, None
+        return failure
+
+    # ------------------------------------------------------------------ publish
+
+    def publish(self, batch: ScoredBatch) -> list[tuple[int, Status]]:
+        """Send every payload and every reject; see `stream_infer.ports.Publisher`.
+
+        Raises:
+            FatalError: a topic is gone or closed to us, or a dead letter is too large even for the client.
+        """
+        published = np.ones(len(batch.payload), np.bool_) if batch.payload.valid is None else batch.payload.valid
+        too_large = published & (batch.payload.lengths + batch.records.keys.lengths > self._max_output_bytes)
+        self._publish_scored(batch, published & ~too_large)
+        refused = [self._too_large(batch, row) for row in np.flatnonzero(too_large).tolist()]
+        self._publish_rejects(batch, [*batch.rejects, *refused])
+        return [(reject.row, reject.status) for reject in refused]
+
+    def _publish_scored(self, batch: ScoredBatch, published: BoolArray) -> None:
+        values, keys = batch.payload.to_list(), batch.records.keys.to_list()
+        # To the client 0 means "now", which is what a record without a timestamp gets.
+        timestamps = np.maximum(batch.records.timestamp_ms, 0).tolist()
+        partitions = self._partitions(batch)
+        for topic, rows in self._destinations(batch, published):
+            for row in rows:
+                self._send(topic, values[row], keys[row], partitions[row], timestamps[row])
+
+    def _destinations(self, batch: ScoredBatch, published: BoolArray) -> Iterable[tuple[str, list[int]]]:
+        yield self._outputs.topic, np.flatnonzero(published).tolist()
+        scored = published & (batch.scored.status == Status.OK)
+        for route in self._outputs.routes:
+            wanted = batch.scored.flagged if route.when == "flagged" else ~batch.scored.flagged
+            yield route.topic, np.flatnonzero(scored & wanted).tolist()
+
+    def _partitions(self, batch: ScoredBatch) -> list[int]:
+        if self._outputs.partition == "key":
+            return [-1] * len(batch.records)
+        of_split = np.array([split.partition for split in batch.records.splits], np.int32)
+        partitions: list[int] = of_split[batch.records.split_index].tolist()
+        return partitions
+
+    def _publish_rejects(self, batch: ScoredBatch, rejects: Sequence[Reject]) -> None:
+        failed_at_ms = self._clock.wall_ms()
+        for reject in rejects:
+            headers = dead_letter_headers(
+                batch,
+                reject,
+                group_id=self._outputs.group_id,
+                failed_at_ms=failed_at_ms,
+                style=self._outputs.dead_letter_headers,
+            )
+            value, key = batch.records.values[reject.row], batch.records.keys[reject.row]
+            timestamp_ms = max(0, int(batch.records.timestamp_ms[reject.row]))
+            self._send(self._outputs.dead_letter_topic, value, key, -1, timestamp_ms, headers)
+
+    def _too_large(self, batch: ScoredBatch, row: int) -> Reject:
+        nbytes = int(batch.payload.lengths[row] + batch.records.keys.lengths[row])
+        message = f"the scored event has {nbytes} bytes with its key; message.max.bytes is {self._max_output_bytes}"
+        return Reject(row, Status.OUTPUT_TOO_LARGE, message)
+
+    def _send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        timestamp_ms: int,
+        headers: ClientHeaders | None = None,
+    ) -> None:
+        try:
+            self._produce(topic, value, key, partition, timestamp_ms, headers)
+        except BufferError:
+            # `room` counts messages, the client also bytes: very large ones can fill its queue earlier.
+            self._producer.flush(_FULL_QUEUE_WAIT_S)
+            try:
+                self._produce(topic, value, key, partition, timestamp_ms, headers)
+            except BufferError:
+                self._keep(SinkUnavailable(f"publishing to topic {topic} failed: the client's queue is full"))
+
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        timestamp_ms: int,
+        headers: ClientHeaders | None,
+    ) -> None:
+        try:
+            self._producer.produce(topic, value, key, partition, timestamp=timestamp_ms, headers=headers)
+        except KafkaException as error:
+            failure = self._refused(error.args[0], topic, partition)
+            if isinstance(failure, FatalError):
+                raise failure from error
+            # A transaction that has failed takes nothing more, and says so again when it is to be committed.
+            self._keep(failure)
+
+    # ------------------------------------------------------------------ failures
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        """Called by the client for every message that was not delivered."""
+        if error is None or error.code() in _ABANDONED:
+            return
+        self._keep(self._refused(error, message.topic() or "", message.partition()))
+
+    def _keep(self, failure: StreamInferError) -> None:
+        """Remember the first failure; what is final outweighs what may pass."""
+        if self._failure is None or (isinstance(self._failure, RetriableError) and isinstance(failure, FatalError)):
+            self._failure = failure
+
+    def _refused(self, error: KafkaError, topic: str, partition: int | None) -> StreamInferError:
+        where = place(topic, partition)
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            return FatalError(
+                f"publishing to {where} failed: larger than the topic takes; raise max.message.bytes of the topic"
+                + (
+                    ""
+                    if topic == self._outputs.dead_letter_topic
+                    else ", or lower message.max.bytes in kafka.client.producer"
+                )
+            )
+        if error.code() == KafkaError._UNKNOWN_PARTITION:
+            return FatalError(
+                f"publishing to {where} failed: no such partition; give the topic as many partitions as "
+                f'the input has, or set sink.partition = "key"'
+            )
+        failure = to_error(error, "publishing to", where=where, retriable=SinkUnavailable)
+        if isinstance(failure, SinkUnavailable) and self.watch.down:
+            return SinkUnavailable(f"{failure}; {self.watch.reason()}")
+        return failure
+
+
+__all__ = ["Outputs", "Publisher", "Route", "When"]

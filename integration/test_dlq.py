@@ -14,6 +14,11 @@ from integration import support_log
 from integration.command import Outcome, call, fails
 from integration.scenario import Scenario
 from integration.support_log import Header, Log
+from stream_infer.clock import SystemClock
+from stream_infer.errors import Fenced
+from stream_infer.kafka.dead_letter_progress import SentBack
+from stream_infer.kafka.dead_letter_sender import TRANSACTION_TIMEOUT_MS, DeadLetterSender
+from stream_infer.kafka.properties import Transaction, producer_properties
 from stream_infer.testing.payments import PaymentStream
 
 MakeScenario = Callable[..., Scenario]
@@ -242,6 +247,31 @@ def test_a_sender_that_died_is_taken_over_from(scenario: Scenario) -> None:
 
     assert answer(scenario, "resend", "--yes")["sent"] == 3
     assert input_of(scenario).values == [b"v0", b"v1", b"v2"]
+
+
+def test_of_two_senders_the_later_one_goes_on(scenario: Scenario) -> None:
+    group_id = f"{scenario.group_id}.dlq-resend"
+    producing = producer_properties(
+        scenario.bootstrap_servers,
+        {},
+        client_id="tests",
+        publish_timeout_s=30,
+        transaction=Transaction(group_id, TRANSACTION_TIMEOUT_MS),
+    )
+    consumer = Consumer({"bootstrap.servers": scenario.bootstrap_servers, "group.id": group_id})
+
+    def sender() -> DeadLetterSender:
+        return DeadLetterSender(producing, scenario.dead, consumer, SystemClock())
+
+    with sender() as earlier:
+        earlier.send(scenario.source, 1, b"k", b"earlier", [], TIMESTAMP_MS)
+        with sender() as later:
+            later.send(scenario.source, 1, b"k", b"later", [], TIMESTAMP_MS)
+            later.commit({0: SentBack(1)})
+        with pytest.raises(Fenced, match="another dlq resend has taken over"):
+            earlier.commit({0: SentBack(1)})
+    consumer.close()
+    assert inputs(scenario) == [b"later"]
 
 
 def test_many_in_several_transactions(scenario: Scenario) -> None:

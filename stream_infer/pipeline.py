@@ -154,7 +154,7 @@ class Pipeline:
             # Whoever reads on from here has to know that this was no orderly end.
             raise
         except FatalError:
-            self._delivery.leave(Deadline.after(_LEAVE_TIMEOUT_S, self._now()))
+            self._delivery.leave(Deadline.after(_LEAVE_TIMEOUT_S, self._now()), self._busy())
             raise
         if not drained:
             return "incomplete"
@@ -176,7 +176,7 @@ class Pipeline:
         while self._open_records() and not self._delivery.must_rewind and not deadline.passed(self._now()):
             self.step()
         settled = not self._open_records()
-        committed = self._delivery.finish(deadline)
+        committed = self._delivery.finish(deadline, self._busy())
         if not (settled and committed):
             self._instrument.stage_timed_out("drain", self._settings.drain_timeout_s)
         return settled and committed
@@ -362,7 +362,7 @@ class Pipeline:
             self._settle()
             self._commit()
             self._rest()
-        self._delivery.finish(deadline, leaving)
+        self._delivery.finish(deadline, self._busy(), leaving)
         self._forget(leaving, "revoked")
 
     def splits_lost(self, splits: Sequence[Split]) -> None:
@@ -379,6 +379,10 @@ class Pipeline:
 
     def _must_wait_for(self, splits: Collection[Split]) -> bool:
         return not self._delivery.must_rewind and any(flight.touches(splits) for flight in self._flights)
+
+    def _busy(self) -> set[Split]:
+        """Splits of which a batch is being worked on."""
+        return {split for flight in self._flights if flight.running for split in flight.batch.records.splits}
 
     def _forget(self, splits: Collection[Split], kind: str) -> None:
         self._delivery.forget(splits)

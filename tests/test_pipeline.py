@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from stream_infer.errors import CommitFailed, RegistryUnavailable, ScoreTimeout, SinkUnavailable, Stuck
+from stream_infer.errors import (
+    CommitFailed,
+    RegistryUnavailable,
+    ScoreTimeout,
+    SinkUnavailable,
+    Stuck,
+    TooManyRejects,
+    TopicMissing,
+)
+from stream_infer.types import Commit
 from tests.lines import DELIVERY, SETTINGS, Line
 
 
@@ -338,3 +347,49 @@ def test_lag_is_observed_with_the_age_of_the_oldest_held_record() -> None:
     lag = {split.partition: value for split, value in line.facts.named("lag_observed")[-1][0].items()}
     assert lag[0] == (20, pytest.approx(6.0, abs=0.2))
     assert lag[1] == (0, 0.0)
+
+
+def test_an_orderly_end_is_not_claimed_of_what_is_still_being_tried() -> None:
+    line = Line(manual=True)
+    line.fill(4)
+    line.pipeline.start()
+    line.steps_until(lambda: len(line.executor.waiting) == 1)
+    line.source.script(lambda: line.source.revoke(0))
+    line.steps_until(lambda: line.source.owned() == [1])
+    assert line.source.commits[0].note == "si1 r"
+
+
+def test_an_orderly_end_takes_back_that_somebody_is_at_work(line: Line) -> None:
+    line.fill(4, partitions=1)
+    begin(line)
+    assert line.source.commits[0].note == "si1 r"
+    assert line.pipeline.run(lambda: True) == "stopped"
+    assert line.source.commits[0] == Commit(4, "")
+
+
+def test_so_does_a_fatal_error_without_committing_progress(line: Line) -> None:
+    line.fill(4, partitions=1)
+    line.sink.failures.append(TopicMissing("gone"))
+    line.pipeline.start()
+    with pytest.raises(TopicMissing):
+        line.pipeline.run(lambda: False)
+    assert line.source.commits[0] == Commit(0, "")
+
+
+def test_but_a_model_that_is_stuck_is_no_orderly_end(line: Line) -> None:
+    line.fill(4, partitions=1)
+    line.work_failures.extend([ScoreTimeout("stopped")] * 3)
+    line.pipeline.start()
+    with pytest.raises(Stuck):
+        line.pipeline.run(lambda: False)
+    assert line.source.commits[0] == Commit(0, "si1 r")
+
+
+def test_too_many_rejects_end_the_run_before_the_batch_that_has_them_is_published() -> None:
+    line = Line(delivery=replace(DELIVERY, max_consecutive_rejects=5))
+    line.source.append(0, b"good", *[b"bad"] * 7)
+    line.pipeline.start()
+    with pytest.raises(TooManyRejects, match=r"7 events in a row were rejected.*malformed.*partition 0, offset 7"):
+        line.pipeline.run(lambda: False)
+    assert len(line.sink.pending) == 4
+    assert line.committed == {}

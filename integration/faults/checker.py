@@ -22,16 +22,24 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from integration.faults.history import CRASHED, Guarantee, History, Output, Produced
+from integration.faults.columns import (
+    NO_NUMBER,
+    Case,
+    in_log_order,
+    is_outcome,
+    offset_of,
+    output_text,
+    partition_of,
+    place_text,
+)
+from integration.faults.history import Guarantee, History, Output
 from integration.faults.order import Stream, out_of_order_at_least_once, out_of_order_exactly_once
-from stream_infer.types import BoolArray, Int64Array
 
 MAX_EXAMPLES = 5
 
@@ -42,7 +50,7 @@ class Finding(enum.StrEnum):
     LOST = "lost"
     """An acknowledged input has no outcome, and it was committed past it."""
     COMMIT_AHEAD = "commit_ahead"
-    """Inputs below the committed offset, behind all that has an outcome: lost. Or the offset is beyond the log's end."""
+    """The committed offset is ahead of all that has an outcome: what lies between is lost. Or of the log's end."""
     NOT_DRAINED = "not_drained"
     """The committed offset is below the log's end after the final drain. Counts the offsets between."""
     DUPLICATED = "duplicated"
@@ -73,8 +81,14 @@ class Finding(enum.StrEnum):
         """True where the guarantee allows it."""
         return self in (Finding.REPEATED, Finding.CONDEMNED, Finding.RECOVERED)
 
+    @property
+    def words(self) -> str:
+        """As people write it."""
+        return self.value.replace("_", " ")
 
-class Evidence(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
     """How often something was found, and where, at most `MAX_EXAMPLES` times.
 
     An example names places as ``partition@offset``.
@@ -107,25 +121,21 @@ class Verdict:
 
     @property
     def repeats(self) -> int:
-        """Outcomes beyond the first of an input, whatever the guarantee thinks of them."""
-        return self.counts.get(Finding.REPEATED, 0) + self.counts.get(Finding.DUPLICATED, 0)
+        """Outcomes beyond the first of an input, where the guarantee allows them."""
+        return self.counts.get(Finding.REPEATED, 0)
 
     def sentence(self) -> str:
         """The verdict in one line; errors come with their examples."""
         errors = [
-            f"{evidence.count} {_words(finding)} ({', '.join(evidence.examples)})"
+            f"{evidence.count} {finding.words} ({', '.join(evidence.examples)})"
             for finding, evidence in self.findings.items()
             if not finding.tolerated
         ]
-        allowed = [f"{count} {_words(finding)}" for finding, count in self.counts.items() if finding.tolerated]
+        allowed = [f"{count} {finding.words}" for finding, count in self.counts.items() if finding.tolerated]
         size = f"{self.events} events, {self.outcomes} outcomes"
         if not errors:
             return ", ".join([f"ok: {size}", *allowed])
         return f"FAILED: {'; '.join(errors)}; of {', '.join([size, *allowed])}"
-
-
-def _words(finding: Finding) -> str:
-    return finding.value.replace("_", " ")
 
 
 def check(history: History) -> Verdict:
@@ -149,40 +159,39 @@ _Found: TypeAlias = Iterator[tuple[Finding, int, Iterable[str]]]
 
 
 def _visibility(case: Case) -> _Found:
-    outputs = sorted(case.history.outputs, key=log_place)
-    early = [output for output in outputs if output.visible and not counts(output)]
-    missing = [output for output in outputs if not output.visible and counts(output)]
-    yield Finding.ABORTED_VISIBLE, len(early), map(_told, early)
-    yield Finding.COMMITTED_INVISIBLE, len(missing), map(_told, missing)
+    outputs = in_log_order(case.history.outputs)
+    early = [output for output in outputs if output.visible and not is_outcome(output)]
+    withheld = [output for output in outputs if not output.visible and is_outcome(output)]
+    yield Finding.ABORTED_VISIBLE, len(early), map(output_text, early)
+    yield Finding.COMMITTED_INVISIBLE, len(withheld), map(output_text, withheld)
 
 
 def _missing(case: Case) -> _Found:
-    inputs, answered = case.inputs, case.has_outcome
-    lost: list[int] = []
-    ahead: list[int] = []
-    for partition, end in case.log_ends.items():
-        committed = case.committed.get(partition, 0)
-        own = inputs.partition == partition
-        highest = inputs.offset[own & answered].max(initial=-1)
-        missing = own & ~answered & (inputs.kind != "tombstone") & (inputs.offset < committed)
-        lost += inputs.place[missing & (inputs.offset < highest)].tolist()
-        ahead += inputs.place[missing & (inputs.offset > highest)].tolist()
-        ahead += [(partition << _SHIFT) | offset for offset in range(end, min(committed, end + MAX_EXAMPLES))]
-    yield Finding.LOST, len(lost), map(_at, lost)
-    yield Finding.COMMIT_AHEAD, len(ahead), map(_at, ahead)
+    inputs, answered = case.inputs, case.answered
+    # Places ascend, so the last one stays.
+    newest = {partition_of(place): place for place in inputs.place[answered].tolist()}
+    missing = inputs.place[~answered & (inputs.kind != "tombstone")].tolist()
+    passed = [place for place in missing if offset_of(place) < case.committed_of(partition_of(place))]
+    holes = [place for place in passed if place < newest.get(partition_of(place), -1)]
+    tails = [place for place in passed if place > newest.get(partition_of(place), -1)]
+    ahead = {partition: case.committed_of(partition) - end for partition, end in case.log_ends.items()}
+    beyond = {partition: count for partition, count in ahead.items() if count > 0}
+    told = (f"{partition}@{case.committed_of(partition)} beyond the end" for partition in beyond)
+    yield Finding.LOST, len(holes), map(place_text, holes)
+    yield Finding.COMMIT_AHEAD, len(tails) + sum(beyond.values()), chain(map(place_text, tails), told)
 
 
 def _drained(case: Case) -> _Found:
-    left = {partition: end - case.committed.get(partition, 0) for partition, end in case.log_ends.items()}
+    left = {partition: end - case.committed_of(partition) for partition, end in case.log_ends.items()}
     behind = {partition: count for partition, count in left.items() if count > 0}
-    told = (f"{partition}@{case.committed.get(partition, 0)} of {case.log_ends[partition]}" for partition in behind)
+    told = (f"{partition}@{case.committed_of(partition)}, {count} to go" for partition, count in behind.items())
     yield Finding.NOT_DRAINED, sum(behind.values()), told
 
 
 def _repeated(case: Case) -> _Found:
     places, counts = np.unique(case.outcomes.place[case.explained], return_counts=True)
-    often = counts > 1
-    told = (f"{at(place)} {n} times" for place, n in zip(places[often].tolist(), counts[often].tolist(), strict=True))
+    often = zip(places[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True)
+    told = (f"{place_text(place)} {count} times" for place, count in often)
     exactly_once = case.history.guarantee == "exactly_once"
     yield Finding.DUPLICATED if exactly_once else Finding.REPEATED, int((counts - 1).sum()), told
 
@@ -199,10 +208,10 @@ def _unexplained(case: Case) -> _Found:
     beyond = unwritten & np.array([_is_beyond(row, case.log_ends) for row in outcomes.rows], np.bool_)
     phantoms = np.flatnonzero(renamed | stolen | beyond).tolist()
     unacknowledged = np.flatnonzero(unwritten & ~beyond).tolist()
-    yield Finding.PHANTOM, len(phantoms), outcomes.told(phantoms)
-    yield Finding.NEVER_ACKNOWLEDGED, len(unacknowledged), outcomes.told(unacknowledged)
+    yield Finding.PHANTOM, len(phantoms), outcomes.texts(phantoms)
+    yield Finding.NEVER_ACKNOWLEDGED, len(unacknowledged), outcomes.texts(unacknowledged)
     recovered = np.unique(outcomes.place[case.recovered]).tolist()
-    yield Finding.RECOVERED, len(recovered), map(_at, recovered)
+    yield Finding.RECOVERED, len(recovered), map(place_text, recovered)
 
 
 def _is_beyond(output: Output, log_ends: Mapping[int, int]) -> bool:
@@ -214,15 +223,15 @@ def _kinds(case: Case) -> _Found:
     kind = case.inputs.kind[case.input_row[known]]
     dead, condemned = outcomes.dead[known], outcomes.condemned[known]
     wrong = (kind == "tombstone") | ((kind == "poison") & ~dead) | ((kind == "good") & dead & ~condemned)
-    yield Finding.WRONG_KIND, int(wrong.sum()), outcomes.told(known[wrong].tolist())
-    yield Finding.CONDEMNED, int(outcomes.condemned.sum()), outcomes.told(np.flatnonzero(outcomes.condemned).tolist())
+    yield Finding.WRONG_KIND, int(wrong.sum()), outcomes.texts(known[wrong].tolist())
+    yield Finding.CONDEMNED, int(outcomes.condemned.sum()), outcomes.texts(np.flatnonzero(outcomes.condemned).tolist())
 
 
 def _misplaced(case: Case) -> _Found:
     outcomes = case.outcomes
-    elsewhere = outcomes.partition != outcomes.place >> _SHIFT
+    elsewhere = outcomes.partition != partition_of(outcomes.place)
     wrong = np.flatnonzero(case.explained & ~outcomes.dead & elsewhere).tolist()
-    yield Finding.MISPLACED, len(wrong), outcomes.told(wrong)
+    yield Finding.MISPLACED, len(wrong), outcomes.texts(wrong)
 
 
 def _reordered(case: Case) -> _Found:
@@ -237,7 +246,7 @@ def _reordered(case: Case) -> _Found:
 def _streams(case: Case) -> Iterator[tuple[tuple[str, int, int], Stream]]:
     """Each output partition's outcomes of each input partition, in the order of the log."""
     outcomes = case.outcomes
-    input_partition = outcomes.place >> _SHIFT
+    input_partition = partition_of(outcomes.place)
     # An event with outcomes of both roles (scored by one life, condemned by the next) is in no order with itself.
     both = np.intersect1d(outcomes.place[outcomes.dead], outcomes.place[~outcomes.dead])
     rows = np.flatnonzero(case.explained & ~np.isin(outcomes.place, both))
@@ -245,7 +254,7 @@ def _streams(case: Case) -> Iterator[tuple[tuple[str, int, int], Stream]]:
     found, stream_of = np.unique(keys, axis=0, return_inverse=True)
     for number, (dead, output_partition, of) in enumerate(found.tolist()):
         own = rows[stream_of.ravel() == number]
-        offsets = outcomes.place[own] & ((1 << _SHIFT) - 1)
+        offsets = offset_of(outcomes.place[own])
         yield ("dead" if dead else "scored", output_partition, of), Stream(offsets, outcomes.writer[own])
 
 

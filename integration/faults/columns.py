@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,20 +20,42 @@ from stream_infer.types import BoolArray, Int64Array
 _SHIFT = 44
 """A place is one int64: the partition above, the offset below (up to 2^44 records a partition)."""
 NOWHERE = -1
+"""The place of what names no partition or no offset."""
 NO_NUMBER = -1
+"""The number of an outcome that names none."""
+_Places = TypeVar("_Places", int, Int64Array)
 
 
-def places_of(partitions: Int64Array, offsets: Int64Array) -> Int64Array:
-    known = (partitions >= 0) & (offsets >= 0)
-    return np.where(known, (partitions << _SHIFT) | offsets, NOWHERE)
+def partition_of(place: _Places) -> _Places:
+    """Partition of a place, or of each."""
+    return place >> _SHIFT
 
 
-def at(place: int) -> str:
-    return f"{place >> _SHIFT}@{place & ((1 << _SHIFT) - 1)}" if place != NOWHERE else "nowhere"
+def offset_of(place: _Places) -> _Places:
+    """Offset of a place, or of each."""
+    return place & ((1 << _SHIFT) - 1)
 
 
-def _int_column(values: Iterable[int]) -> Int64Array:
-    return np.fromiter(values, np.int64)
+def place_text(place: int) -> str:
+    """A place as examples write it: ``partition@offset``."""
+    return f"{partition_of(place)}@{offset_of(place)}"
+
+
+def is_outcome(output: Output) -> bool:
+    """True for a record that counts by the broker's log: a reader of committed records must get it."""
+    return output.outcome in ("committed", "plain")
+
+
+def in_log_order(outputs: Iterable[Output]) -> list[Output]:
+    """Outputs by log, partition and offset."""
+    return sorted(outputs, key=lambda output: (output.topic_role, output.partition, output.offset))
+
+
+def output_text(output: Output) -> str:
+    """An output as examples write it: where it stands, and of which input it speaks."""
+    number = "" if output.number is None else f" number {output.number}"
+    place = f"{output.topic_role} {output.partition}@{output.offset}"
+    return f"{place} of {output.input_partition}@{output.input_offset}{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +68,10 @@ class Inputs:
 
     @classmethod
     def of(cls, produced: Iterable[Produced]) -> Inputs:
+        """Inputs in any order, laid out."""
         rows = sorted(produced, key=lambda event: (event.partition, event.offset))
-        place = places_of(_int_column(row.partition for row in rows), _int_column(row.offset for row in rows))
-        _require_unique(place, "two inputs")
-        return cls(place, _int_column(row.number for row in rows), np.array([row.kind for row in rows], np.str_))
-
-    @property
-    def partition(self) -> Int64Array:
-        return self.place >> _SHIFT
-
-    @property
-    def offset(self) -> Int64Array:
-        return self.place & ((1 << _SHIFT) - 1)
+        place = _places(_column(row.partition for row in rows), _column(row.offset for row in rows))
+        return cls(place, _column(row.number for row in rows), np.array([row.kind for row in rows], np.str_))
 
     def rows_of(self, places: Int64Array) -> Int64Array:
         """Row of each place; -1 where no acknowledged input stands there."""
@@ -81,42 +96,21 @@ class Outcomes:
 
     @classmethod
     def of(cls, outputs: Iterable[Output]) -> Outcomes:
-        rows = sorted(filter(counts, outputs), key=log_place)
+        """Those of all outputs that are outcomes, laid out."""
+        rows = in_log_order(filter(is_outcome, outputs))
         return cls(
             rows,
-            places_of(_int_column(row.input_partition for row in rows), _int_column(row.input_offset for row in rows)),
-            _int_column(NO_NUMBER if row.number is None else row.number for row in rows),
+            _places(_column(row.input_partition for row in rows), _column(row.input_offset for row in rows)),
+            _column(NO_NUMBER if row.number is None else row.number for row in rows),
             np.array([row.topic_role == "dead" for row in rows], np.bool_),
             np.array([row.topic_role == "dead" and row.reason == CRASHED for row in rows], np.bool_),
-            _int_column(row.partition for row in rows),
-            _int_column(row.producer_id for row in rows),
+            _column(row.partition for row in rows),
+            _column(row.producer_id for row in rows),
         )
 
-    def told(self, rows: Iterable[int]) -> Iterator[str]:
-        """Examples: where each of the named rows stands, and of which input it speaks."""
-        return (told(self.rows[row]) for row in rows)
-
-
-def counts(output: Output) -> bool:
-    return output.outcome in ("committed", "plain")
-
-
-def log_place(output: Output) -> tuple[str, int, int]:
-    return output.topic_role, output.partition, output.offset
-
-
-def told(output: Output) -> str:
-    numbered = "" if output.number is None else f" number {output.number}"
-    return (
-        f"{output.topic_role} {output.partition}@{output.offset}"
-        f" of {output.input_partition}@{output.input_offset}{numbered}"
-    )
-
-
-def _require_unique(places: Int64Array, what: str) -> None:
-    values, counts = np.unique(places, return_counts=True)
-    if (counts > 1).any():
-        raise ValueError(f"{what} stand at {at(int(values[counts > 1][0]))}: the history contradicts itself")
+    def texts(self, rows: Iterable[int]) -> Iterator[str]:
+        """The named rows, as examples write them."""
+        return (output_text(self.rows[row]) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +129,25 @@ class Case:
 
     @classmethod
     def of(cls, history: History) -> Case:
-        for role in ("scored", "dead"):
-            ours = [output for output in history.outputs if output.topic_role == role]
-            places = places_of(_int_column(row.partition for row in ours), _int_column(row.offset for row in ours))
-            _require_unique(places, f"two records of the {role} log")
+        """A history, laid out.
+
+        Raises:
+            ValueError: two records, or two inputs, stand at the same place.
+        """
+        _require_unique(((row.topic_role, row.partition, row.offset) for row in history.outputs), "records")
+        _require_unique(((row.partition, row.offset) for row in history.produced), "inputs")
         inputs, outcomes = Inputs.of(history.produced), Outcomes.of(history.outputs)
         input_row = inputs.rows_of(outcomes.place)
         committed = {place.partition: place.offset for place in history.committed}
         recovered = _recovered(history, outcomes, input_row)
-        return cls(history, inputs, outcomes, input_row, recovered, _log_ends(history, inputs), committed)
+        return cls(history, inputs, outcomes, input_row, recovered, _log_ends(history), committed)
+
+    def committed_of(self, partition: int) -> int:
+        """The committed offset of an input partition; 0 where there is none."""
+        return self.committed.get(partition, 0)
 
     @property
-    def has_outcome(self) -> BoolArray:
+    def answered(self) -> BoolArray:
         """True for each input with an outcome."""
         found = np.zeros(len(self.inputs.place), np.bool_)
         found[self.input_row[self.input_row >= 0]] = True
@@ -158,12 +159,29 @@ class Case:
         return (self.input_row >= 0) | self.recovered
 
 
-def _log_ends(history: History, inputs: Inputs) -> dict[int, int]:
-    """End of each input partition: as told, else behind its last acknowledged event."""
-    ends = {int(partition): 0 for partition in np.unique(inputs.partition)}
-    for partition in ends:
-        ends[partition] = int(inputs.offset[inputs.partition == partition].max()) + 1
-    return ends | dict(history.log_ends)
+def _column(values: Iterable[int]) -> Int64Array:
+    return np.fromiter(values, np.int64)
+
+
+def _places(partitions: Int64Array, offsets: Int64Array) -> Int64Array:
+    known = (partitions >= 0) & (offsets >= 0)
+    return np.where(known, (partitions << _SHIFT) | offsets, NOWHERE)
+
+
+def _require_unique(places: Iterable[tuple[str | int, ...]], what: str) -> None:
+    seen: set[tuple[str | int, ...]] = set()
+    for place in places:
+        if place in seen:
+            raise ValueError(f"two {what} stand at {place}: the history contradicts itself")
+        seen.add(place)
+
+
+def _log_ends(history: History) -> dict[int, int]:
+    """End of each input partition: as told, but never before an acknowledged event, even if the log has lost it."""
+    ends = dict(history.log_ends)
+    for event in history.produced:
+        ends[event.partition] = max(ends.get(event.partition, 0), event.offset + 1)
+    return ends
 
 
 def _recovered(history: History, outcomes: Outcomes, input_row: Int64Array) -> BoolArray:
@@ -179,4 +197,4 @@ def _recovered(history: History, outcomes: Outcomes, input_row: Int64Array) -> B
     nameless = (int(outcomes.place[row]) for row in unknown if outcomes.number[row] == NO_NUMBER)
     unnamed = (place for place in dict.fromkeys(nameless) if place not in found)
     believed = found | set(islice(unnamed, len(attempted) - len(place_of)))
-    return (input_row < 0) & np.isin(outcomes.place, _int_column(believed))
+    return (input_row < 0) & np.isin(outcomes.place, _column(believed))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, Message, Producer
 
 from integration.faults.history import Attempted, Kind, Produced
+from integration.faults.stage import QUIET
 from integration.support_log import Log
 
 _POISON_EVERY, _POISON_AT = 97, 13
@@ -57,6 +58,7 @@ class Feeder(threading.Thread):
         self._over = threading.Event()
         self._producer = Producer(
             {
+                **QUIET,
                 "bootstrap.servers": bootstrap_servers,
                 "enable.idempotence": True,
                 "linger.ms": 5,

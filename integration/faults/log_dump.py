@@ -145,8 +145,9 @@ def _segments(data_directory: Path, topic: str) -> Iterator[Path]:
 
 def _dump(segments: Sequence[Path]) -> str:
     jars = f"{artifacts.kafka_jars()}/*:{_tool_jars()}/*"
-    java = [artifacts.find_java(artifacts.KAFKA_JAVA), "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", jars, _TOOL]
-    command = [*java, "--deep-iteration", "--files", ",".join(map(str, segments))]
+    java = str(artifacts.find_java(artifacts.KAFKA_JAVA))
+    command = [java, "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", jars, _TOOL]
+    command += ["--deep-iteration", "--files", ",".join(map(str, segments))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
     if done.returncode:
         raise RuntimeError(f"{_TOOL} ended with code {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from integration.faults.history import Output, TopicRole
 from integration.faults.log_dump import RecordFate
+from integration.faults.stage import QUIET
 from integration.support_log import Log
 from integration.topics import unique_name
 
@@ -40,6 +41,7 @@ class LiveReader(threading.Thread):
         self._seen: dict[int, list[int]] = {partition: [] for partition in range(partitions)}
         self._consumer = Consumer(
             {
+                **QUIET,
                 "bootstrap.servers": bootstrap_servers,
                 "group.id": unique_name("live"),
                 "isolation.level": "read_committed",
@@ -164,6 +166,7 @@ class GroupOffsets:
         self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
         self._consumer = Consumer(
             {
+                **QUIET,
                 "bootstrap.servers": bootstrap_servers,
                 "group.id": group_id,
                 # Offsets of open transactions are no reason to wait for an answer.

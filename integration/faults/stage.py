@@ -21,6 +21,9 @@ from integration.faults.plan import MAX_REPLICAS, SESSION_TIMEOUT_MS
 from integration.faults.toxiproxy import Toxiproxy
 from integration.local_kafka import LocalKafka
 
+QUIET = {"log_level": 2}
+"""For clients of the harness: brokers come and go all the time here, and that is no news."""
+
 _ADMIN_TIMEOUT_S = 30.0
 _BROKER_SETTINGS = {
     # With group.protocol = consumer the broker says how long a session is.
@@ -76,7 +79,7 @@ class Stage:
         for link in self.kafka.proxied_listeners:
             self.toxiproxy.add_link(_link(link.lane, link.node), link.advertised, link.upstream)
         self._open.enter_context(self.kafka)
-        self.admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, **QUIET})
 
     def close(self) -> None:
         """End everything."""
@@ -162,4 +165,4 @@ def _link(lane: int, node: int) -> str:
     return f"lane-{lane}-node-{node}"
 
 
-__all__ = ["Stage"]
+__all__ = ["QUIET", "Stage"]

@@ -33,8 +33,8 @@ class Toxiproxy:
     def __init__(self, directory: Path) -> None:
         self._port = free_port()
         command: list[str | Path] = [toxiproxy_server(), "-host", LOOPBACK, "-port", str(self._port)]
-        # By default it logs every connection.
-        self._process = GuardedProcess(command, directory / "toxiproxy.log", {"LOG_LEVEL": "warn"})
+        # By default it logs every connection, and below "error" every one that it was told to break.
+        self._process = GuardedProcess(command, directory / "toxiproxy.log", {"LOG_LEVEL": "error"})
         self._process.wait_until(self._answers, 20)
 
     def add_link(self, name: str, listen: str, upstream: str) -> None:

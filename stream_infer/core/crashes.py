@@ -135,8 +135,7 @@ class _Suspect:
         return Commit(committed, note.text())
 
     def _may_kill(self, offset: int) -> bool:
-        suspected = offset < self.alone_until or (self.watched > 0 and offset < self.watch_end)
-        return suspected and offset != self.condemned
+        return offset < self.alone_until or (self.watched > 0 and offset < self.watch_end)
 
     def settled(self, count: int, next_offset: int) -> None:
         self.watched_before, self.watched = self.watched, max(0, self.watched - count)

@@ -98,7 +98,7 @@ class AtLeastOnce(Delivery):
         """Go back to the last commits; see `Delivery.rewind`."""
         self._rewound(self._source.rewind(self.offsets.restart_offsets()))
 
-    def finish(self, deadline: Deadline, splits: Collection[Split] | None = None) -> bool:
+    def finish(self, deadline: Deadline, busy: Collection[Split], splits: Collection[Split] | None = None) -> bool:
         """Flush, then commit; see `Delivery.finish`."""
         self._await_end(deadline)
         if self.must_rewind:
@@ -109,7 +109,7 @@ class AtLeastOnce(Delivery):
         try:
             if progress:
                 self._flush(deadline)
-            commits = {**(self._commits(progress) if self._settings.commits else {}), **self._farewells(ends)}
+            commits = {**(self._commits(progress) if self._settings.commits else {}), **self._farewells(ends, busy)}
             if commits:
                 self._source.commit_now(commits, deadline)
         except SinkUnavailable as error:

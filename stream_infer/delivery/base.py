@@ -317,13 +317,17 @@ class Delivery(abc.ABC):
         self._instrument.splits_changed("rewound", list(renamed.values()))
 
     @abc.abstractmethod
-    def finish(self, deadline: Deadline, splits: Collection[Split] | None = None) -> bool:
-        """An orderly end: commit what is settled of these splits, or of all, by ``deadline``. False if that failed."""
+    def finish(self, deadline: Deadline, busy: Collection[Split], splits: Collection[Split] | None = None) -> bool:
+        """An orderly end: commit what is settled of these splits, or of all, by ``deadline``. False if that failed.
 
-    def leave(self, deadline: Deadline) -> None:
-        """After a fatal error: commit no progress, but say that the end was an orderly one, if it can be said."""
+        ``busy`` splits have events that are being tried at this moment: theirs is no orderly end, and is not
+        said to be one.
+        """
+
+    def leave(self, deadline: Deadline, busy: Collection[Split]) -> None:
+        """After a fatal error: commit no progress, but say that the end was an orderly one, where it was."""
         try:
-            farewells = self._farewells(self._last_commits(deadline))
+            farewells = self._farewells(self._last_commits(deadline), busy)
             if farewells:
                 self._source.commit_now(farewells, deadline)
         except StreamInferError as error:
@@ -338,13 +342,13 @@ class Delivery(abc.ABC):
             RetriableError: that cannot be said now.
         """
 
-    def _farewells(self, offsets: Mapping[Split, int]) -> dict[Split, Commit]:
+    def _farewells(self, offsets: Mapping[Split, int], busy: Collection[Split]) -> dict[Split, Commit]:
         if not self._settings.commits:
             return {}
         return {
             split: Commit(offset, self._crashes.farewell(split, offset))
             for split, offset in offsets.items()
-            if self._crashes.is_marked(split)
+            if self._crashes.is_marked(split) and split not in busy
         }
 
     def forget(self, splits: Collection[Split]) -> None:

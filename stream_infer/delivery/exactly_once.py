@@ -102,7 +102,7 @@ class ExactlyOnce(Delivery):
         owned = self.offsets.restarts()
         return {**owned, **self._source.committed(list(owned))}
 
-    def finish(self, deadline: Deadline, splits: Collection[Split] | None = None) -> bool:
+    def finish(self, deadline: Deadline, busy: Collection[Split], splits: Collection[Split] | None = None) -> bool:
         """End the commit under way, then commit the rest in one transaction; see `Delivery.finish`.
 
         A commit that is not answered by ``deadline`` goes on by itself: its offsets are fenced.
@@ -110,7 +110,7 @@ class ExactlyOnce(Delivery):
         if not self._await_end(deadline) or self.must_rewind:
             return False
         progress = self.offsets.committable()
-        farewells = self._farewells(self.offsets.ends(splits))
+        farewells = self._farewells(self.offsets.ends(splits), busy)
         if progress:
             begun = self._begin_commit(progress, {**self._commits(progress), **farewells})
             return begun and self._await_end(deadline) and not self.must_rewind

@@ -56,6 +56,9 @@ _FENCED = frozenset(
     {KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError.PRODUCER_FENCED, KafkaError.UNRELEASED_INSTANCE_ID}
 )
 
+CLIENT_EXCEPTIONS = (KafkaException, SystemError)
+"""What a call of the client may raise where it serves callbacks; `client_error` says what is behind it."""
+
 OFFSET_GONE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 """The offset to read from does not exist (``auto.offset.reset = error`` reports it instead of jumping)."""
 
@@ -177,11 +180,30 @@ def from_exception(
 def translated(
     doing: str, *, where: str = "", retriable: Callable[[str], RetriableError] = SourceUnavailable
 ) -> Iterator[None]:
-    """Raise a KafkaException of the block as what `to_error` makes of it."""
+    """Raise an exception of the client in the block as what `to_error` makes of it."""
     try:
         yield
-    except KafkaException as error:
-        raise from_exception(error, doing, where=where, retriable=retriable) from error
+    except CLIENT_EXCEPTIONS as error:
+        raise to_error(client_error(error), doing, where=where, retriable=retriable) from error
+
+
+def client_error(exception: KafkaException | SystemError) -> KafkaError:
+    """The report that an exception of the client carries.
+
+    The client (2.16) raises a fatal error from inside ``poll``, ``flush`` and the calls of transactions, but goes on
+    serving callbacks before it comes back. A callback of ours that runs then dies of a SystemError ("returned a result
+    with an exception set"), and it is this one that arrives, with the client's own as its cause.
+
+    Raises:
+        SystemError: the one given, if no exception of the client is behind it.
+    """
+    cause: BaseException | None = exception
+    while not isinstance(cause, KafkaException):
+        if cause is None:
+            raise exception
+        cause = cause.__cause__
+    error: KafkaError = cause.args[0]
+    return error
 
 
 def describe(error: KafkaError) -> str:
@@ -217,8 +239,10 @@ def _refused(error: KafkaError, doing: str, on: str) -> str:
 
 __all__ = [
     "AUTHENTICATION",
+    "CLIENT_EXCEPTIONS",
     "OFFSET_GONE",
     "TLS",
+    "client_error",
     "describe",
     "from_exception",
     "is_refusal",

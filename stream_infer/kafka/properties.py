@@ -136,12 +136,13 @@ def producer_properties(
         transaction: with exactly-once.
     """
     publish_timeout_ms = max(1, round(publish_timeout_s * 1000))
+    defaults = {**_COMMON, **_PRODUCER}
     if transaction is not None:
-        # The broker ends a transaction that is older, and with it the producer.
+        # The broker ends a transaction that is older, and with it the producer; librdkafka refuses longer ones.
         publish_timeout_ms = min(publish_timeout_ms, transaction.timeout_ms)
+        defaults["socket.timeout.ms"] = min(10_000, transaction.timeout_ms)
     return {
-        **_COMMON,
-        **_PRODUCER,
+        **defaults,
         **_for_role(client, "producer"),
         "bootstrap.servers": bootstrap_servers,
         "client.id": client_id,

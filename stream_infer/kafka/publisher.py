@@ -1,9 +1,10 @@
 """A scored batch as messages: which topic, which partition, what is too large, and what became of them.
 
 Rule: this is all that the two sinks share, and it decides nothing about acknowledgements: it hands messages to a
-producer and keeps the first failure that the client reports.
+producer and keeps what the client reports. That is of two kinds: a delivery that failed (`Publisher.take_failure`),
+and the end of the producer itself (`Publisher.fatal`), behind which no delivery means anything any more.
 
-One publisher serves one sink for life; a producer that had to be replaced is given to it with `use`.
+One publisher serves one sink for life; `Publisher.connect` replaces its producer. One thread at a time may use it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from stream_infer.clock import Clock
 from stream_infer.errors import FatalError, RetriableError, SinkUnavailable, StreamInferError
 from stream_infer.kafka.client_log import client_logger
 from stream_infer.kafka.dead_letters import ClientHeaders, HeaderStyle, dead_letter_headers
-from stream_infer.kafka.errors import from_exception, place, to_error
+from stream_infer.kafka.errors import CLIENT_EXCEPTIONS, client_error, from_exception, place, to_error
 from stream_infer.kafka.properties import Properties
 from stream_infer.kafka.watch import ConnectionWatch
 from stream_infer.types import BoolArray, Reject, ScoredBatch, Status
@@ -30,6 +31,8 @@ _MAX_DEAD_LETTER_BYTES = 100_000_000
 """What could be read must be writable to the dead letters: only the topic's own limit judges there."""
 _FULL_QUEUE_WAIT_S = 1.0
 _ABANDONED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+_PAST_SAVING = frozenset({KafkaError._FATAL, KafkaError._FENCED, KafkaError.PRODUCER_FENCED})
+"""Codes under which a producer that has ended refuses messages, with or without the flag ``fatal``."""
 
 When: TypeAlias = Literal["flagged", "not_flagged"]
 
@@ -85,6 +88,8 @@ class Publisher:
         self._max_output_bytes = int(properties.get("message.max.bytes", _DEFAULT_MAX_OUTPUT_BYTES))
         self._failure: StreamInferError | None = None
         self.watch = ConnectionWatch(str(properties["bootstrap.servers"]))
+        self.fatal: KafkaError | None = None
+        """Why the producer can do nothing any more, if so. A new one is needed."""
 
     def connect(self) -> Producer:
         """A new producer, which this publisher uses from now on. Connects in the background.
@@ -92,7 +97,6 @@ class Publisher:
         Raises:
             SinkUnavailable, FatalError: the client refuses its properties.
         """
-        self.watch = ConnectionWatch(str(self._properties["bootstrap.servers"]))
         settings: dict[str, Any] = {
             **self._properties,
             "message.max.bytes": max(self._max_output_bytes, _MAX_DEAD_LETTER_BYTES),
@@ -105,13 +109,34 @@ class Publisher:
             self._producer = Producer(settings)
         except KafkaException as error:
             raise from_exception(error, "opening a producer", retriable=SinkUnavailable) from error
+        self._failure = self.fatal = None
         return self._producer
+
+    def serve(self, wait_s: float = 0.0) -> None:
+        """Hear of deliveries, for up to ``wait_s`` seconds."""
+        try:
+            self._producer.poll(wait_s)
+        except CLIENT_EXCEPTIONS as exception:
+            self.fatal = client_error(exception)
+
+    def flush(self, wait_s: float) -> int:
+        """Send what is queued and wait for acknowledgements, ``wait_s`` seconds at most; the number still missing."""
+        try:
+            return self._producer.flush(wait_s)
+        except CLIENT_EXCEPTIONS as exception:
+            self.fatal = client_error(exception)
+            return len(self._producer)
 
     def room(self) -> int:
         """How many more events there is room for, each with its routes. Serves delivery reports."""
-        self._producer.poll(0)
+        self.serve()
         free = self._outputs.max_unacknowledged - len(self._producer)
         return max(0, free) // (1 + len(self._outputs.routes))
+
+    @property
+    def failed(self) -> bool:
+        """True when something published will not be delivered."""
+        return self._failure is not None or self.fatal is not None
 
     def take_failure(self) -> StreamInferError | None:
         """The first failed delivery since the last question, if there was one."""
@@ -188,7 +213,7 @@ class Publisher:
             self._produce(topic, value, key, partition, timestamp_ms, headers)
         except BufferError:
             # `room` counts messages, the client also bytes: very large ones can fill its queue earlier.
-            self._producer.flush(_FULL_QUEUE_WAIT_S)
+            self.flush(_FULL_QUEUE_WAIT_S)
             try:
                 self._produce(topic, value, key, partition, timestamp_ms, headers)
             except BufferError:
@@ -205,10 +230,14 @@ class Publisher:
     ) -> None:
         try:
             self._producer.produce(topic, value, key, partition, timestamp=timestamp_ms, headers=headers)
-        except KafkaException as error:
-            failure = self._refused(error.args[0], topic, partition)
+        except KafkaException as exception:
+            error: KafkaError = exception.args[0]
+            if _is_past_saving(error):
+                self.fatal = self.fatal or error
+                return
+            failure = self._refused(error, topic, partition)
             if isinstance(failure, FatalError):
-                raise failure from error
+                raise failure from exception
             # A transaction that has failed takes nothing more, and says so again when it is to be committed.
             self._keep(failure)
 
@@ -217,6 +246,9 @@ class Publisher:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         """Called by the client for every message that was not delivered."""
         if error is None or error.code() in _ABANDONED:
+            return
+        if _is_past_saving(error):
+            self.fatal = self.fatal or error
             return
         self._keep(self._refused(error, message.topic() or "", message.partition()))
 
@@ -228,13 +260,10 @@ class Publisher:
     def _refused(self, error: KafkaError, topic: str, partition: int | None) -> StreamInferError:
         where = place(topic, partition)
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            is_dead_letter = topic == self._outputs.dead_letter_topic
+            remedy = "" if is_dead_letter else ", or lower message.max.bytes in kafka.client.producer"
             return FatalError(
-                f"publishing to {where} failed: larger than the topic takes; raise max.message.bytes of the topic"
-                + (
-                    ""
-                    if topic == self._outputs.dead_letter_topic
-                    else ", or lower message.max.bytes in kafka.client.producer"
-                )
+                f"publishing to {where} failed: larger than the topic takes; raise max.message.bytes of the topic{remedy}"
             )
         if error.code() == KafkaError._UNKNOWN_PARTITION:
             return FatalError(
@@ -245,6 +274,10 @@ class Publisher:
         if isinstance(failure, SinkUnavailable) and self.watch.down:
             return SinkUnavailable(f"{failure}; {self.watch.reason()}")
         return failure
+
+
+def _is_past_saving(error: KafkaError) -> bool:
+    return error.fatal() or error.code() in _PAST_SAVING
 
 
 __all__ = ["Outputs", "Publisher", "Route", "When"]

@@ -16,8 +16,9 @@ from __future__ import annotations
 import logging
 
 from stream_infer.clock import Clock, Deadline
-from stream_infer.errors import SinkUnavailable, SourceUnavailable
+from stream_infer.errors import SinkUnavailable, SourceUnavailable, StreamInferError
 from stream_infer.kafka.admin import KafkaAdmin
+from stream_infer.kafka.errors import to_error
 from stream_infer.kafka.properties import Properties
 from stream_infer.kafka.publisher import Outputs, Publisher
 from stream_infer.types import ScoredBatch, Status
@@ -80,7 +81,7 @@ class KafkaSink:
 
     def begin_flush(self) -> None:
         """Send what is queued now, without waiting for ``linger.ms``."""
-        self._producer.flush(0)
+        self._publisher.flush(0)
 
     def flushed(self, wait_s: float) -> bool:
         """Wait up to ``wait_s`` seconds for everything published to be acknowledged; True when it is.
@@ -89,15 +90,20 @@ class KafkaSink:
             SinkUnavailable: something was not delivered; the rest is abandoned.
             FatalError: delivery is refused for good.
         """
-        unacknowledged = self._producer.flush(wait_s)
-        watch = self._publisher.watch
-        failure = self._publisher.take_failure() or (watch.refusal() if unacknowledged else None)
+        unacknowledged = self._publisher.flush(wait_s)
+        failure = self._publisher.take_failure() or self._refusal(unacknowledged)
         if failure is not None:
             self.abandon()
             raise failure
         if not unacknowledged:
-            watch.answered()
+            self._publisher.watch.answered()
         return not unacknowledged
+
+    def _refusal(self, unacknowledged: int) -> StreamInferError | None:
+        """What makes waiting useless."""
+        if self._publisher.fatal is not None:
+            return to_error(self._publisher.fatal, "publishing", retriable=SinkUnavailable)
+        return self._publisher.watch.refusal() if unacknowledged else None
 
     def abandon(self) -> None:
         """Forget everything not yet acknowledged. What is on its way may still arrive, as a duplicate in order."""
@@ -106,7 +112,7 @@ class KafkaSink:
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
         deadline = Deadline.after(_PURGE_TIMEOUT_S, self._clock.monotonic())
         while len(self._producer) and not deadline.passed(self._clock.monotonic()):
-            self._producer.poll(0.01)
+            self._publisher.serve(0.01)
         if len(self._producer):
             _LOGGER.warning("the producer was replaced: its queue could not be emptied")
             self._producer = self._publisher.connect()

@@ -49,8 +49,8 @@ _LOOKUP_TIMEOUT_S = 5.0
 keep the answer back for longer: then the question is put again."""
 _PROBE_TIMEOUT_S = 0.5
 """How long a poll asks for a sign of life while all brokers are down."""
-_SERVE_S = 0.05
-"""Slice in which a synchronous commit waits for its answer."""
+_SERVE_S = 0.002
+"""Slice in which a synchronous commit waits for its answer: the client's poll goes on waiting when it has come."""
 _COMMIT_LOOKUP_S = 0.5
 """How long the group is asked for its offsets inside a callback; several round trips to a distant cluster."""
 

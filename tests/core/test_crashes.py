@@ -165,6 +165,10 @@ def test_an_owner_that_died_of_one_event_has_it_condemned() -> None:
     assert watch.batch_limit(512) == 1
 
 
+def test_the_last_event_of_a_range_is_condemned_like_any_other() -> None:
+    assert owner("si1 r w=99 a=16 t=16", 15).condemned(batch(A, 15))
+
+
 def test_a_single_event_in_a_trial_of_a_batch_is_not_yet_condemned() -> None:
     assert owner("si1 r w=100 t=11").batch_limit(512) == 1
     assert not owner("si1 r w=100 t=11").condemned(batch(A, 10))
@@ -180,6 +184,7 @@ def test_a_condemned_event_that_is_no_longer_there_is_passed() -> None:
 def test_a_trial_below_the_start_is_over() -> None:
     watch = CrashWatch(WATCH)
     assert watch.assigned({A: Start(20, 500, "si1 r w=9 a=16 t=13")}) == {A: Level.WATCH}
+    assert watch.note(A, 20) == "si1 r w=100", "as after any end without a trial"
 
 
 def test_an_unclean_end_without_a_trial_begins_the_watch_anew() -> None:
@@ -312,6 +317,10 @@ def test_a_commit_below_what_is_settled_keeps_the_care_of_that_place() -> None:
     try_and_settle(watch, batch(A, 11), {A: 11})
     assert watch.farewell(A, 12) == ""
     assert watch.farewell(A, 11) == "si1 c a=12"
+    watch = owner("si1 c w=5")
+    try_and_settle(watch, batch(A, 10, 11), {A: 10})
+    assert watch.farewell(A, 12) == "si1 c w=3"
+    assert watch.farewell(A, 10) == "si1 c w=5"
 
 
 def test_what_comes_in_more_than_one_cannot_be_a_trial_of_one() -> None:

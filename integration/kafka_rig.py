@@ -14,7 +14,7 @@ from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.assignment import LogBounds, OnDataLoss, StartMode
 from stream_infer.kafka.properties import admin_properties, consumer_properties
 from stream_infer.kafka.source import KafkaSource
-from stream_infer.types import Records, Split
+from stream_infer.types import Commit, Records, Split
 
 CLOCK = SystemClock()
 QUICK: Mapping[str, Any] = {"consumer": {"session.timeout.ms": 6000, "heartbeat.interval.ms": 200}}
@@ -32,7 +32,7 @@ class Member:
         *,
         client: Mapping[str, Any] = QUICK,
         bounds: LogBounds | None = None,
-        start: Start = "earliest",
+        start: StartMode = "earliest",
         on_data_loss: OnDataLoss = "fail",
     ) -> None:
         properties = consumer_properties(bootstrap_servers, client, client_id="tests", group_id=group_id)
@@ -63,8 +63,7 @@ class Member:
 
     def commit(self) -> None:
         """Commit everything handed out of what is owned."""
-        owned = {split: offset for split, offset in self._next.items() if split in self.listener.owned}
-        self.source.commit_now(owned, Deadline.after(10, CLOCK.monotonic()))
+        self.source.commit_now(self._commits(self.listener.owned), Deadline.after(10, CLOCK.monotonic()))
 
     def read_until_caught_up(self, timeout_s: float = 20) -> list[tuple[int, int]]:
         """Poll to the end of what was there at the start; gives all that was handed out so far."""
@@ -75,9 +74,11 @@ class Member:
         return self.read
 
     def _commit_and_note(self, splits: Sequence[Split]) -> None:
-        leaving = {split: offset for split, offset in self._next.items() if split in splits}
-        self.source.commit_now(leaving, Deadline.after(10, CLOCK.monotonic()))
+        self.source.commit_now(self._commits(splits), Deadline.after(10, CLOCK.monotonic()))
         self._note_revoked(splits)
+
+    def _commits(self, splits: Sequence[Split]) -> dict[Split, Commit]:
+        return {split: Commit(offset) for split, offset in self._next.items() if split in splits}
 
 
 def admin_of(bootstrap_servers: str, client: Mapping[str, Any] | None = None) -> KafkaAdmin:

@@ -75,6 +75,7 @@ class LocalKafka:
         directory: data, settings and logs. A second start on the same directory keeps the data.
         nodes: 1, or 3 with replication 3 and two in-sync replicas.
         heap: Java heap of each node.
+        jvm_flags: further flags of each node's Java.
         sasl_ssl: add the secured listener, its users and the authorizer.
         users: SCRAM users and their passwords.
         port: port of the plain-text listener of the first node; a free one by default.
@@ -90,6 +91,7 @@ class LocalKafka:
         *,
         nodes: int = 1,
         heap: str = "512m",
+        jvm_flags: Sequence[str] = (),
         sasl_ssl: bool = False,
         users: Mapping[str, str] | None = None,
         port: int | None = None,
@@ -97,7 +99,7 @@ class LocalKafka:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = directory.resolve()
-        self._heap = heap
+        self._jvm_flags = [f"-Xms{heap}", f"-Xmx{heap}", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError", *jvm_flags]
         self._settings = dict(settings or {})
         self._ports = _choose_ports(nodes, lanes, port)
         self._processes: dict[int, GuardedProcess] = {}
@@ -229,8 +231,7 @@ class LocalKafka:
         settings.write_text("".join(f"{key}={value}\n" for key, value in self._node_settings(node, home).items()))
         if not (home / "data" / "meta.properties").exists():
             self._format(home, settings)
-        flags = [f"-Xms{self._heap}", f"-Xmx{self._heap}", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"]
-        command = [*_java_command(home, flags), "kafka.Kafka", settings]
+        command = [*_java_command(home, self._jvm_flags), "kafka.Kafka", settings]
         self._processes[node] = GuardedProcess(command, home / "server.log")
 
     def await_node(self, node: int = 1, timeout_s: float = 90.0) -> None:

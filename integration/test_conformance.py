@@ -12,12 +12,13 @@ from integration.brokers import Kafka
 from integration.topics import Topics, unique_name
 from stream_infer.clock import SystemClock
 from stream_infer.kafka.admin import KafkaAdmin
-from stream_infer.kafka.properties import admin_properties, consumer_properties, producer_properties
+from stream_infer.kafka.properties import Transaction, admin_properties, consumer_properties, producer_properties
 from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.sink import KafkaSink
 from stream_infer.kafka.source import KafkaSource
+from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.testing import FakeWork, records
-from stream_infer.testing.conformance import check_sink, check_source
+from stream_infer.testing.conformance import Ownership, check_sink, check_source, check_transactional_sink
 
 PROTOCOLS: list[Mapping[str, Any]] = [
     {},
@@ -73,3 +74,35 @@ def test_the_kafka_sink_conforms(kafka: Kafka, topics: Topics) -> None:
     batch = FakeWork().score(records([b"one", b"bad", b"two", None], timestamp_ms=clock.wall_ms())).batch
     check_sink(sink, clock, batch, lambda: values_in(kafka, scored, 2))
     assert values_in(kafka, dead, 1)[:1] == [b"bad"]
+
+
+def test_the_transactional_kafka_sink_conforms(kafka: Kafka, topics: Topics) -> None:
+    source_topic, scored, dead = topics.create(), topics.create(partitions=2), topics.create()
+    clock, group = SystemClock(), unique_name("conformance")
+    source = KafkaSource(
+        consumer_properties(kafka.bootstrap_servers, {}, client_id="conformance", group_id=group),
+        admin(kafka, clock),
+        topics=[source_topic],
+        start="earliest",
+        on_data_loss="fail",
+        clock=clock,
+    )
+    ownership = Ownership()
+    source.start(ownership)
+    while not ownership.owned:
+        source.poll(0, 0.1)
+    transaction = Transaction(unique_name("conformance"), 10_000)
+    sink = TransactionalKafkaSink(
+        producer_properties(
+            kafka.bootstrap_servers, {}, client_id="conformance", publish_timeout_s=10, transaction=transaction
+        ),
+        admin(kafka, clock),
+        outputs=Outputs(scored, dead, group, max_unacknowledged=1000),
+        stable_name=False,
+        commit_timeout_s=10,
+        clock=clock,
+    )
+    batch = FakeWork().score(records([b"one", b"bad", b"two", None], timestamp_ms=clock.wall_ms())).batch
+    check_transactional_sink(sink, source, clock, batch, lambda: values_in(kafka, scored, 2))
+    source.close()
+    assert values_in(kafka, dead, 1) == [b"bad"] * 2

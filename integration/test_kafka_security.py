@@ -26,6 +26,7 @@ from stream_infer.clock import Deadline
 from stream_infer.errors import NotAuthorized, StreamInferError
 from stream_infer.kafka.admin import TopicSpec
 from stream_infer.kafka.properties import producer_properties
+from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.sink import KafkaSink
 
 
@@ -51,12 +52,7 @@ class Service:
         return KafkaSink(
             producer_properties(self.address, self.client, client_id="tests", publish_timeout_s=10),
             admin_of(self.address, self.client),
-            topic=self.output,
-            routes=(),
-            dead_letter_topic=self.dead,
-            partition="key",
-            max_unacknowledged=100,
-            group_id=self.group,
+            outputs=Outputs(self.output, self.dead, self.group, max_unacknowledged=100),
             clock=CLOCK,
         )
 

@@ -20,6 +20,7 @@ from stream_infer.clock import Deadline
 from stream_infer.errors import FatalError, SinkUnavailable, TopicMissing
 from stream_infer.kafka.dead_letters import PREFIX, ClientHeaders
 from stream_infer.kafka.properties import producer_properties
+from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.sink import KafkaSink
 from stream_infer.types import Binary, Reject, ScoredBatch, Status
 
@@ -52,12 +53,7 @@ def open_sink() -> Iterator[Open]:
                 bootstrap_servers, client or {}, client_id="tests", publish_timeout_s=publish_timeout_s
             ),
             admin_of(bootstrap_servers),
-            topic=topic,
-            routes=(),
-            dead_letter_topic=dead_letter_topic,
-            partition="key",
-            max_unacknowledged=10_000,
-            group_id="fraud-scorer",
+            outputs=Outputs(topic, dead_letter_topic, "fraud-scorer", max_unacknowledged=10_000),
             clock=CLOCK,
         )
         sink.start()

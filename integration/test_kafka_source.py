@@ -20,6 +20,7 @@ from integration.topics import Topics, unique_name
 from stream_infer.clock import Deadline
 from stream_infer.errors import CommitFailed, DataLoss, FatalError, SourceUnavailable, TopicMissing
 from stream_infer.kafka.assignment import StartMode
+from stream_infer.types import Commit
 
 PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
     "cooperative": QUICK,
@@ -123,7 +124,7 @@ def test_a_paused_member_that_gets_partitions_reads_them(kafka: Kafka, topics: T
 
 @pytest.mark.parametrize(("start", "offsets"), [("earliest", range(30, 50)), ("latest", range(0))])
 def test_a_group_without_a_commit_starts_as_configured(
-    kafka: Kafka, topics: Topics, join: Join, start: Start, offsets: range
+    kafka: Kafka, topics: Topics, join: Join, start: StartMode, offsets: range
 ) -> None:
     topic = topics.create(1)
     fill(kafka.bootstrap_servers, topic, 50, 1)
@@ -268,11 +269,11 @@ def test_a_commit_that_is_not_answered_ends_at_its_deadline(
     kafka_proxy.mode = Mode.BLACK_HOLE
     began = CLOCK.monotonic()
     with pytest.raises(CommitFailed, match="no answer in time"):
-        member.source.commit_now({split: 5}, Deadline.after(0.5, began))
+        member.source.commit_now({split: Commit(5)}, Deadline.after(0.5, began))
     assert CLOCK.monotonic() - began < 1.5
     kafka_proxy.mode = Mode.PASS
     # The late answer to offset 5 must not be taken for the answer to offset 7.
-    member.source.commit_now({split: 7}, Deadline.after(10, CLOCK.monotonic()))
+    member.source.commit_now({split: Commit(7)}, Deadline.after(10, CLOCK.monotonic()))
     topics.delete_all()
 
 

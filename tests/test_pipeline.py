@@ -391,5 +391,5 @@ def test_too_many_rejects_end_the_run_before_the_batch_that_has_them_is_publishe
     line.pipeline.start()
     with pytest.raises(TooManyRejects, match=r"7 events in a row were rejected.*malformed.*partition 0, offset 7"):
         line.pipeline.run(lambda: False)
-    assert len(line.sink.pending) == 4
+    assert len(line.delivered()) == 4
     assert line.committed == {}

@@ -25,7 +25,7 @@ from integration.faults.feeder import InputLost
 from integration.faults.plan import Plan, TrialKey, make_plan
 from integration.faults.report import TrialResult, result_of
 from integration.faults.stage import Stage
-from integration.faults.trial import Evidence, Trial
+from integration.faults.trial import Storm, Trial
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _CANNOT_BE_JUDGED = (InputLost, KafkaException, RuntimeError, TimeoutError, OSError)
@@ -49,7 +49,9 @@ def kept_directory() -> Path:
     return cache_directory() / "faults"
 
 
-def run_trial(plan: Plan, stage: Stage, directory: Path, package: Path | None = None) -> TrialResult:
+def run_trial(
+    plan: Plan, stage: Stage, directory: Path, *, package: Path | None = None, storm: Storm | None = None
+) -> TrialResult:
     """One trial, judged. What it leaves in ``directory`` is all there is to know about it.
 
     Args:
@@ -57,6 +59,7 @@ def run_trial(plan: Plan, stage: Stage, directory: Path, package: Path | None = 
         stage: where; healthy.
         directory: gets configs, logs, ``history.jsonl``, ``plan.txt`` and ``words.txt``.
         package: directory to import another `stream_infer` from.
+        storm: what to do instead of the plan's faults.
 
     Raises:
         InputLost, RuntimeError, TimeoutError, KafkaException: it cannot be judged, see `Trial.run`.
@@ -64,7 +67,7 @@ def run_trial(plan: Plan, stage: Stage, directory: Path, package: Path | None = 
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "plan.txt").write_text(plan.explain() + "\n")
     with Trial(plan, stage, directory, package) as trial:
-        evidence = trial.run()
+        evidence = trial.run(storm)
     histories.save(evidence.history, directory / "history.jsonl")
     verdict = check(evidence.history)
     failure = "; ".join(f"{problem.name}: {problem.text}" for problem in evidence.problems)
@@ -140,10 +143,8 @@ class Campaign:
 
 
 def _fresh_directory(key: TrialKey) -> Path:
-    directory = kept_directory() / f"{key.guarantee}-{key.protocol}-{key.seed}"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    return directory
+    kept_directory().mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{key.guarantee}-{key.protocol}-{key.seed}.", dir=kept_directory()))
 
 
 class _Stages:
@@ -177,4 +178,4 @@ class _Stages:
         self.drop()
 
 
-__all__ = ["REGRESSIONS", "REPOSITORY", "Campaign", "Evidence", "Regression", "commit", "kept_directory", "run_trial"]
+__all__ = ["REGRESSIONS", "REPOSITORY", "Campaign", "Regression", "commit", "kept_directory", "run_trial"]

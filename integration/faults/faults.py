@@ -1,7 +1,7 @@
 """How each fault is done, and how it is mended.
 
 Rule: a fault does what its plan says or says that it could not (its victim is gone already); it never waits for an
-effect. Mending comes once, after a fault that was done.
+effect. Mending puts right what there is to put right, and may come again where it failed.
 """
 
 from __future__ import annotations
@@ -50,12 +50,20 @@ class _Way(NamedTuple):
 
 
 def begin(arena: Arena, fault: Fault) -> bool:
-    """Do a fault; False when it could not be done."""
+    """Do a fault; False when it could not be done.
+
+    Raises:
+        KafkaException: nobody answers who could do it. It may be done all the same.
+    """
     return _WAYS[fault.kind].begin(arena, fault)
 
 
 def end(arena: Arena, fault: Fault) -> None:
-    """Mend what the fault did."""
+    """Mend what the fault did.
+
+    Raises:
+        KafkaException: nobody answers who could mend it; to be mended later.
+    """
     _WAYS[fault.kind].end(arena, fault)
 
 

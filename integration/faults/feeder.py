@@ -6,6 +6,7 @@ number, so that it can be found in any log. An event that was not acknowledged i
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -42,16 +43,24 @@ class Feeder(threading.Thread):
         partitions: how many it has.
         events_per_s: what it catches up with after an outage, too.
         with_poison: False until `allow_poison`.
+        max_events: no more than these; None: until `finish`.
     """
 
     def __init__(
-        self, bootstrap_servers: str, topic: str, partitions: int, events_per_s: int, with_poison: bool = True
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        partitions: int,
+        events_per_s: int,
+        with_poison: bool = True,
+        max_events: int | None = None,
     ) -> None:
         super().__init__(name="feeder", daemon=True)
         self._topic = topic
         self._partitions = partitions
         self._events_per_s = events_per_s
         self._with_poison = with_poison
+        self._max_events = sys.maxsize if max_events is None else max_events
         self._kinds: list[Kind] = []
         self._places: dict[int, tuple[int, int]] = {}
         self._specials: deque[_Special] = deque()
@@ -72,7 +81,7 @@ class Feeder(threading.Thread):
         """Produce until `finish`; whatever could not be sent in time follows later."""
         began = time.monotonic()
         while not self._over.is_set():
-            due = int((time.monotonic() - began) * self._events_per_s)
+            due = min(self._max_events, int((time.monotonic() - began) * self._events_per_s))
             while len(self._kinds) < due and len(self._producer) < _MAX_QUEUED:
                 self._send()
             self._producer.poll(_TICK_S)

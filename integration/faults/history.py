@@ -146,6 +146,8 @@ def load(path: Path) -> History:
     if not isinstance(head, _Head):
         raise ValueError(f"{path}: line 1 is not the head of a history")
     facts = list(lines)
+    if any(isinstance(fact, _Head) for fact in facts):
+        raise ValueError(f"{path}: a second history begins in the middle")
     return History(
         head.guarantee,
         head.seed,

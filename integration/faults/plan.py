@@ -113,8 +113,14 @@ REPLICA_FAULTS = frozenset(
 NETWORK_FAULTS = frozenset(
     {FaultKind.RESET, FaultKind.BLACK_HOLE, FaultKind.CUT, FaultKind.NARROW_BAND, FaultKind.LATENCY}
 )
-_ONCE = BROKER_FAULTS | {FaultKind.MISSING_DEAD_LETTERS, FaultKind.TOO_FEW_REPLICAS, FaultKind.SCALE_UP}
-"""At most one of the broker faults in a trial, since a node takes seconds to come back; one of each of the others."""
+TOPIC_FAULTS = frozenset({FaultKind.MISSING_DEAD_LETTERS, FaultKind.TOO_FEW_REPLICAS})
+_EXCLUDES: dict[FaultKind, frozenset[FaultKind]] = {
+    # A node takes seconds to come back, and a topic cannot be changed while it is away.
+    **dict.fromkeys(BROKER_FAULTS, BROKER_FAULTS | TOPIC_FAULTS),
+    **{kind: BROKER_FAULTS | {kind} for kind in TOPIC_FAULTS},
+    FaultKind.SCALE_UP: frozenset({FaultKind.SCALE_UP}),
+}
+"""What cannot come any more in a trial once a kind has been drawn."""
 
 
 class _Odds(NamedTuple):
@@ -201,6 +207,10 @@ class Plan:
     max_poll_interval_ms: int
     faults: tuple[Fault, ...]
     """In the order in which they begin."""
+    max_events: int | None = None
+    """Where the input ends; None: with the storm."""
+    transaction_timeout_ms: int = 6000
+    """How long an abandoned transaction holds up readers. Short, since trials wait for that."""
 
     @property
     def poison_waits(self) -> bool:
@@ -249,15 +259,15 @@ def make_plan(key: TrialKey, storm_s: float = STORM_S) -> Plan:
 
 
 def _draw_faults(rng: random.Random, nodes: int, replicas: int, storm_s: float) -> tuple[Fault, ...]:
-    odds = {kind: odds for kind, odds in _ODDS.items() if odds.duration_s[0] <= storm_s - 2 * _EDGE_S}
+    odds = {kind: odd for kind, odd in _ODDS.items() if odd.duration_s[0] <= storm_s - 2 * _EDGE_S}
     faults: list[Fault] = []
     for _ in range(rng.randint(3, 6 if storm_s >= STORM_S else 3)):
         kind = rng.choices(list(odds), [odd.weight for odd in odds.values()])[0]
         fault = _draw(rng, kind, odds[kind], nodes, replicas, storm_s)
         faults.append(fault)
         faults += _leaders_return(fault, nodes, storm_s)
-        for used in (BROKER_FAULTS if kind in BROKER_FAULTS else {kind}) & _ONCE:
-            odds.pop(used, None)
+        for excluded in _EXCLUDES.get(kind, frozenset()):
+            odds.pop(excluded, None)
     return tuple(sorted(faults, key=lambda fault: fault.at_s))
 
 

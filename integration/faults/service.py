@@ -20,8 +20,6 @@ from integration.scenario import write_settings
 from integration.slow_models import write_slow_bundle
 from integration.topics import unique_name
 
-TRANSACTION_TIMEOUT_MS = 6000
-"""How long an abandoned transaction holds up readers. Short, since trials wait for that."""
 DRAIN_S = 8.0
 PUBLISH_S = 6.0
 
@@ -37,16 +35,12 @@ class Service:
         plan: the trial.
         stage: where.
         directory: gets the configs.
-        transaction_timeout_ms: of transactions nobody ends.
     """
 
-    def __init__(
-        self, plan: Plan, stage: Stage, directory: Path, transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS
-    ) -> None:
+    def __init__(self, plan: Plan, stage: Stage, directory: Path) -> None:
         self._plan = plan
         self._stage = stage
         self._directory = directory
-        self._transaction_timeout_ms = transaction_timeout_ms
         self.group_id = unique_name("trial")
         self.input, self.scored, self.dead = (f"{self.group_id}.{role}" for role in ("input", "scored", "dead"))
         for topic, partitions in ((self.input, plan.partitions), (self.scored, plan.partitions), (self.dead, 1)):
@@ -87,7 +81,7 @@ class Service:
         plan = self._plan
         delivery = {"guarantee": plan.key.guarantee, "commit_interval_ms": plan.commit_interval_ms}
         if plan.key.guarantee == "exactly_once":
-            delivery["transaction_timeout_ms"] = self._transaction_timeout_ms
+            delivery["transaction_timeout_ms"] = plan.transaction_timeout_ms
         return delivery
 
     def _client(self, number: int) -> dict[str, Any]:
@@ -109,4 +103,4 @@ def bundle(directory: Path) -> Path:
     return write_slow_bundle(directory / "slow-1.bundle.jar")
 
 
-__all__ = ["DRAIN_S", "TRANSACTION_TIMEOUT_MS", "Service", "bundle"]
+__all__ = ["DRAIN_S", "Service", "bundle"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import ElectionType
 from confluent_kafka.admin import AdminClient
@@ -24,7 +24,8 @@ from integration.local_kafka import LocalKafka
 QUIET = {"log_level": 2}
 """For clients of the harness: brokers come and go all the time here, and that is no news."""
 
-_ADMIN_TIMEOUT_S = 30.0
+_ADMIN_TIMEOUT_S = 10.0
+_ADMIN_TIMEOUTS: dict[str, Any] = {"operation_timeout": _ADMIN_TIMEOUT_S, "request_timeout": _ADMIN_TIMEOUT_S}
 _BROKER_SETTINGS = {
     # With group.protocol = consumer the broker says how long a session is.
     "group.consumer.session.timeout.ms": str(SESSION_TIMEOUT_MS),
@@ -49,7 +50,15 @@ class Stage:
     def __init__(self, directory: Path, nodes: int) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.kafka = LocalKafka(directory, nodes=nodes, heap="320m", lanes=MAX_REPLICAS, settings=_BROKER_SETTINGS)
+        self.kafka = LocalKafka(
+            directory,
+            nodes=nodes,
+            heap="320m",
+            # Brokers are started often, and have little to do: compiling less gets them up sooner.
+            jvm_flags=["-XX:TieredStopAtLevel=1"],
+            lanes=MAX_REPLICAS,
+            settings=_BROKER_SETTINGS,
+        )
         self._frozen: set[int] = set()
         self._open = contextlib.ExitStack()
 
@@ -139,25 +148,35 @@ class Stage:
         Raises:
             KafkaException: it is there already, or the cluster cannot.
         """
-        self.admin.create_topics([NewTopic(name, partitions)], operation_timeout=_ADMIN_TIMEOUT_S)[name].result(
-            _ADMIN_TIMEOUT_S
-        )
+        self.admin.create_topics([NewTopic(name, partitions)], **_ADMIN_TIMEOUTS)[name].result()
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic and everything in it."""
-        self.admin.delete_topics([name], operation_timeout=_ADMIN_TIMEOUT_S)[name].result(_ADMIN_TIMEOUT_S)
+        """Delete a topic and everything in it.
+
+        Raises:
+            KafkaException: it is not there, or nobody answers.
+        """
+        self.admin.delete_topics([name], **_ADMIN_TIMEOUTS)[name].result()
 
     def set_in_sync(self, topic: str, replicas: int | None) -> None:
-        """Set how many in-sync replicas ``topic`` asks for; None: as many as any topic."""
+        """Set how many in-sync replicas ``topic`` asks for; None: as many as any topic.
+
+        Raises:
+            KafkaException: nobody answers.
+        """
         operation = AlterConfigOpType.DELETE if replicas is None else AlterConfigOpType.SET
         entry = ConfigEntry("min.insync.replicas", str(replicas or 1), incremental_operation=operation)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        for done in self.admin.incremental_alter_configs([resource]).values():
-            done.result(_ADMIN_TIMEOUT_S)
+        for done in self.admin.incremental_alter_configs([resource], request_timeout=_ADMIN_TIMEOUT_S).values():
+            done.result()
 
     def elect_preferred_leaders(self) -> bool:
-        """Give every partition back to the replica that comes first; False where none had to move."""
-        outcome = self.admin.elect_leaders(ElectionType.PREFERRED).result(_ADMIN_TIMEOUT_S)
+        """Give every partition back to the replica that comes first; False where none had to move.
+
+        Raises:
+            KafkaException: nobody answers.
+        """
+        outcome = self.admin.elect_leaders(ElectionType.PREFERRED, **_ADMIN_TIMEOUTS).result()
         return any(error is None for error in outcome.values())
 
 

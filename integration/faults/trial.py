@@ -6,12 +6,15 @@ replica that crashed by itself, a record that vanished) becomes a `Problem`. No 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
+
+from confluent_kafka import KafkaException
 
 from integration import support_log
 from integration.faults import faults
@@ -64,6 +67,11 @@ class Trial:
         stage: where; healthy.
         directory: gets configs and logs.
         package: directory to import another `stream_infer` from (a mutated one); None for the one at hand.
+
+    Attributes:
+        replicas: those that run from the beginning.
+        live: the reader that sees what is committed.
+        feeder: produces the input.
     """
 
     def __init__(self, plan: Plan, stage: Stage, directory: Path, package: Path | None = None) -> None:
@@ -72,16 +80,22 @@ class Trial:
         self._began = time.monotonic()
         self._problems: list[Problem] = []
         self._done: list[FaultDone] = []
+        self._to_mend: list[Fault] = []
         self._service = Service(plan, stage, directory)
         names = range(plan.replicas + 1)
-        *replicas, extra = (Replica(f"replica-{n}", self._service.write_config(n), package) for n in names)
+        *self.replicas, extra = (Replica(f"replica-{n}", self._service.write_config(n), package) for n in names)
         servers = stage.bootstrap_servers
-        self._feeder = Feeder(
-            servers, self._service.input, plan.partitions, plan.events_per_s, with_poison=not plan.poison_waits
+        self.feeder = Feeder(
+            servers,
+            self._service.input,
+            plan.partitions,
+            plan.events_per_s,
+            with_poison=not plan.poison_waits,
+            max_events=plan.max_events,
         )
-        self._live = LiveReader(servers, self._service.scored, plan.partitions)
+        self.live = LiveReader(servers, self._service.scored, plan.partitions)
         self._offsets = GroupOffsets(servers, self._service.group_id, self._service.input, plan.partitions)
-        self._arena = faults.Arena(stage, self._service, replicas, extra, self._feeder)
+        self._arena = faults.Arena(stage, self._service, self.replicas, extra, self.feeder)
 
     def __enter__(self) -> Self:
         return self
@@ -89,13 +103,16 @@ class Trial:
     def __exit__(self, *_error: object) -> None:
         for replica in self._everybody():
             replica.kill()
-        self._feeder.close()
-        self._live.close()
+        self.feeder.close()
+        self.live.close()
         self._offsets.close()
         self._service.delete_topics()
 
-    def run(self) -> Evidence:
+    def run(self, storm: Storm | None = None) -> Evidence:
         """Run it.
+
+        Args:
+            storm: what to do instead of the plan's faults.
 
         Raises:
             InputLost: the brokers lost an acknowledged input event.
@@ -104,7 +121,7 @@ class Trial:
         """
         started = self._start()
         if started:
-            self._storm()
+            (storm or Trial._storm)(self)
         self._calm()
         if started:
             self._drain()
@@ -116,63 +133,74 @@ class Trial:
     # ------------------------------------------------------------------ acts
 
     def _start(self) -> bool:
-        for replica in self._arena.replicas:
+        for replica in self.replicas:
             replica.want()
-        self._live.start()
-        self._feeder.start()
-        self._wait(lambda: self._live.count > 0 or self._hopeless(), _START_S)
-        started = self._live.count > 0
+        self.live.start()
+        self.feeder.start()
+        self.wait(lambda: self.live.count > 0 or self._hopeless(), _START_S)
+        started = self.live.count > 0
         if not started:
             self._problem("NOT_STARTED", f"nothing was scored within {_START_S:.0f} s")
         return started
 
     def _hopeless(self) -> bool:
         """True where a replica ends again and again in good weather."""
-        return any(len(replica.exit_codes) >= _HOPELESS_ENDS for replica in self._arena.replicas)
+        return any(len(replica.exit_codes) >= _HOPELESS_ENDS for replica in self.replicas)
 
     def _storm(self) -> None:
         begins = [(fault.at_s, 0, number) for number, fault in enumerate(self._plan.faults)]
         ends = [(fault.until_s, 1, number) for number, fault in enumerate(self._plan.faults)]
-        done: set[int] = set()
         storm_began = time.monotonic()
         for at_s, is_end, number in sorted(begins + ends):
-            self._wait(lambda: False, storm_began + at_s - time.monotonic())
+            self.wait(lambda: False, storm_began + at_s - time.monotonic())
             fault = self._plan.faults[number]
-            if not is_end and self._do(fault):
-                done.add(number)
-            elif is_end and number in done:
-                faults.end(self._arena, fault)
-        self._wait(lambda: False, storm_began + self._plan.storm_s - time.monotonic())
+            if not is_end:
+                self._do(fault)
+            elif fault in self._to_mend:
+                with contextlib.suppress(KafkaException):
+                    self._mend(fault)
+        self.wait(lambda: False, storm_began + self._plan.storm_s - time.monotonic())
 
-    def _do(self, fault: Fault) -> bool:
+    def _do(self, fault: Fault) -> None:
         at_s = time.monotonic() - self._began
-        done = faults.begin(self._arena, fault)
+        try:
+            done = faults.begin(self._arena, fault)
+        except KafkaException:
+            # Whether it was done is not known: it is not counted, and it is mended.
+            self._to_mend.append(fault)
+            return
         if done:
+            self._to_mend.append(fault)
             self._done.append(FaultDone(round(at_s, 2), fault.kind, fault.victim))
-        return done
+
+    def _mend(self, fault: Fault) -> None:
+        faults.end(self._arena, fault)
+        self._to_mend.remove(fault)
 
     def _calm(self) -> None:
         self._arena.extra.retire()
         self._stage.mend()
-        for replica in self._arena.replicas:
+        for fault in list(self._to_mend):
+            self._mend(fault)
+        for replica in self.replicas:
             replica.want()
-        self._feeder.finish()
+        self.feeder.finish()
 
     def _drain(self) -> None:
         ends = support_log.ends(self._stage.bootstrap_servers, self._service.input)
         wanted = {partition: end for partition, end in ends.items() if end > 0}
-        if not self._wait(lambda: self._offsets.now() == wanted, _DRAIN_WAIT_S):
+        if not self.wait(lambda: self._offsets.now() == wanted, _DRAIN_WAIT_S):
             self._problem("NOT_DRAINED", f"committed {self._offsets.now()} of {ends} after {_DRAIN_WAIT_S:.0f} s")
 
     def _end(self) -> None:
-        in_the_storm = {replica.name: len(replica.exit_codes) for replica in self._arena.replicas}
+        in_the_storm = {replica.name: len(replica.exit_codes) for replica in self.replicas}
         for replica in self._everybody():
             replica.retire()
         deadline = time.monotonic() + _END_S
         for replica in self._everybody():
             if not replica.ended_by(deadline):
                 self._problem("NO_END", f"{replica.name} did not end within {_END_S:.0f} s of SIGTERM")
-        for replica in self._arena.replicas:
+        for replica in self.replicas:
             self._judge_ends(replica, in_the_storm[replica.name])
 
     def _judge_ends(self, replica: Replica, in_the_storm: int) -> None:
@@ -190,7 +218,7 @@ class Trial:
     def _collect(self) -> History:
         plan, service = self._plan, self._service
         ends = support_log.ends(self._stage.bootstrap_servers, service.input)
-        produced, attempted = self._feeder.facts(support_log.read(self._stage.bootstrap_servers, service.input))
+        produced, attempted = self.feeder.facts(support_log.read(self._stage.bootstrap_servers, service.input))
         return History(
             plan.key.guarantee,
             plan.key.seed,
@@ -207,7 +235,7 @@ class Trial:
     def _outputs(self) -> tuple[Output, ...]:
         servers = self._stage.bootstrap_servers
         topics: dict[TopicRole, str] = {"scored": self._service.scored, "dead": self._service.dead}
-        if not self._wait(lambda: all(map(self._stable, topics.values())), _STABLE_WAIT_S):
+        if not self.wait(lambda: all(map(self._stable, topics.values())), _STABLE_WAIT_S):
             self._problem("LEFT_OPEN", f"a transaction is still open {_STABLE_WAIT_S:.0f} s after the end")
         everything = {topic: support_log.read(servers, topic, "read_uncommitted") for topic in topics.values()}
         visible = {topic: support_log.read(servers, topic) for topic in topics.values()}
@@ -222,7 +250,7 @@ class Trial:
         return support_log.ends(servers, topic) == support_log.ends(servers, topic, "read_uncommitted")
 
     def _compare(self, visible: Log) -> None:
-        seen = self._live.finish(len(visible), _LIVE_WAIT_S)
+        seen = self.live.finish(len(visible), _LIVE_WAIT_S)
         for text in vanished(seen, visible):
             self._problem("VANISHED", text)
 
@@ -237,10 +265,10 @@ class Trial:
     # ------------------------------------------------------------------ waiting
 
     def _everybody(self) -> list[Replica]:
-        return [*self._arena.replicas, self._arena.extra]
+        return [*self.replicas, self._arena.extra]
 
-    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Tend the replicas until ``condition()`` or for ``timeout_s``; True when it came true."""
+    def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Tend the replicas until ``condition()``, or for ``timeout_s``; True when it came true."""
         give_up = time.monotonic() + timeout_s
         while True:
             for replica in self._everybody():
@@ -255,4 +283,7 @@ class Trial:
         self._problems.append(Problem(name, text))
 
 
-__all__ = ["Evidence", "Problem", "Trial"]
+Storm: TypeAlias = Callable[[Trial], None]
+"""What happens while replicas are at work; waits with `Trial.wait`, which tends them."""
+
+__all__ = ["Evidence", "Problem", "Storm", "Trial"]

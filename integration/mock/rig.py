@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from stream_infer.types import (
     ScoredBatch,
     ScoredColumns,
     Split,
+    Start,
     Status,
 )
 
@@ -24,15 +25,17 @@ Event = tuple[bytes | None, bytes | None, int, HeaderList]
 
 
 class Listener:
-    """Notes rebalances; `owned` holds the splits of the moment."""
+    """Notes rebalances; ``owned`` holds the splits of the moment, ``starts`` where each ever began."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, tuple[Split, ...]]] = []
         self.owned: list[Split] = []
+        self.starts: dict[Split, Start] = {}
 
-    def splits_assigned(self, splits: Sequence[Split]) -> None:
-        self.told.append(("assigned", tuple(splits)))
-        self.owned += splits
+    def splits_assigned(self, starts: Mapping[Split, Start]) -> None:
+        self.told.append(("assigned", tuple(starts)))
+        self.owned += starts
+        self.starts |= starts
 
     def splits_revoked(self, splits: Sequence[Split]) -> None:
         self.told.append(("revoked", tuple(splits)))

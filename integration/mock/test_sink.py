@@ -17,7 +17,8 @@ from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.dead_letters import PREFIX
 from stream_infer.kafka.mock import MockCluster
 from stream_infer.kafka.properties import admin_properties, producer_properties
-from stream_infer.kafka.sink import KafkaSink, Route
+from stream_infer.kafka.publisher import Outputs, Route
+from stream_infer.kafka.sink import KafkaSink
 from stream_infer.types import (
     Records,
     Reject,
@@ -45,19 +46,13 @@ class Harness:
         )
         client = options.pop("client", {})
         timeout_s = options.pop("publish_timeout_s", 5)
-        settings: dict[str, Any] = {
-            "routes": [Route("flagged", self.flagged), Route("not_flagged", self.calm)],
-            "partition": "key",
-            "max_unacknowledged": 1000,
-        } | options
+        settings: dict[str, Any] = {"max_unacknowledged": 1000} | options
+        routes = (Route("flagged", self.flagged), Route("not_flagged", self.calm))
         self.sink = KafkaSink(
             producer_properties(bootstrap_servers, client, client_id="tests", publish_timeout_s=timeout_s),
             admin,
-            topic=self.topic,
-            dead_letter_topic=self.dead,
-            group_id="g",
+            outputs=Outputs(self.topic, self.dead, "g", routes, **settings),
             clock=SystemClock(),
-            **settings,
         )
 
     @property
@@ -245,9 +240,9 @@ def test_a_missing_topic_is_named_at_the_start(bootstrap_servers: str) -> None:
 def test_abandoned_messages_are_never_sent(harness: Callable[..., Harness], read: Read) -> None:
     made = harness(client={"linger.ms": 4000})
     made.sink.publish(scored_batch([b"abandoned"] * 10))
-    producer = made.sink._producer
+    producer = made.sink._publisher.producer
     made.sink.abandon()
-    assert made.sink._producer is producer, "a new producer would let late requests of the old one in"
+    assert made.sink._publisher.producer is producer, "a new producer would let late requests of the old one in"
     assert made.sink.room() == 333
     made.sink.publish(scored_batch([b"later"] * 10))
     made.flush()

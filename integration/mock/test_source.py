@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -12,7 +12,7 @@ from stream_infer.clock import Deadline, SystemClock
 from stream_infer.errors import FatalError
 from stream_infer.kafka import source as source_module
 from stream_infer.kafka.source import KafkaSource
-from stream_infer.types import HeaderList, Records, Split
+from stream_infer.types import Commit, HeaderList, Records, Split, Start
 
 Produce = Callable[[Sequence[Event]], str]
 OpenSource = Callable[..., tuple[KafkaSource, Listener]]
@@ -141,7 +141,7 @@ def test_reading_goes_on_where_it_was_committed(produce: Produce, open_source: O
     first, _ = open_source(topic, "resume")
     records = read_all(first)
     assert records is not None
-    first.commit_now(dict.fromkeys(records.splits, 20), soon())
+    first.commit_now(dict.fromkeys(records.splits, Commit(20)), soon())
     first.close()
     second, _ = open_source(topic, "resume")
     rest = read_all(second)
@@ -156,7 +156,7 @@ def test_a_commit_is_confirmed_while_polling_for_nothing(
     records = read_all(source)
     assert records is not None
     assert source.commit_done()
-    source.begin_commit(records.next_offsets())
+    source.begin_commit({split: Commit(offset) for split, offset in records.next_offsets().items()})
     while not source.commit_done():
         source.poll(0, 0.01)
 
@@ -202,8 +202,8 @@ def test_an_error_of_the_listener_reaches_the_caller_of_poll_as_itself(
 ) -> None:
     source, listener = open_source(produce(events(8)), "listener")
 
-    def refuse(splits: Sequence[Split]) -> None:
-        raise FatalError(f"the listener refuses {len(splits)} splits")
+    def refuse(starts: Mapping[Split, Start]) -> None:
+        raise FatalError(f"the listener refuses {len(starts)} splits")
 
     listener.splits_assigned = refuse  # type: ignore[method-assign]  # scripted fault
     with pytest.raises(FatalError, match="the listener refuses"):

@@ -2,7 +2,8 @@
 
 Rule: a transaction's offsets go out in the name of a member, or not at all. A broker does not check the generation of
 offsets that come from nobody (no member id, generation -1): it takes them, also from a process that has been thrown
-out. The client gives just that answer between losing its membership and joining again.
+out. The client gives just that answer between losing its membership and joining again. Generations (and the epochs of
+members, where the broker assigns) count from 1.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def check_membership(metadata: bytes, group_id: str) -> None:
             "install the version of confluent-kafka that stream_infer asks for"
         )
     [generation] = _GENERATION.unpack_from(metadata, len(_MAGIC))
-    if generation < 0 or rest.startswith(b"\0"):
+    if generation < 1 or rest.startswith(b"\0"):
         raise CommitFailed(f"committing offsets: no member of group {group_id} at this moment")
 
 

@@ -91,8 +91,8 @@ class Publisher:
         self.fatal: KafkaError | None = None
         """Why the producer can do nothing any more, if so. A new one is needed."""
 
-    def connect(self) -> Producer:
-        """A new producer, which this publisher uses from now on. Connects in the background.
+    def connect(self) -> None:
+        """A new ``producer`` in the place of the last. Connects in the background.
 
         Raises:
             SinkUnavailable, FatalError: the client refuses its properties.
@@ -106,31 +106,34 @@ class Publisher:
             "logger": client_logger(),
         }
         try:
-            self._producer = Producer(settings)
+            self.producer = Producer(settings)
         except KafkaException as error:
             raise from_exception(error, "opening a producer", retriable=SinkUnavailable) from error
         self._failure = self.fatal = None
-        return self._producer
+
+    def disconnect(self) -> None:
+        """Let go of the producer. Not `Producer.close`: that flushes, for as long as it takes."""
+        del self.producer
 
     def serve(self, wait_s: float = 0.0) -> None:
         """Hear of deliveries, for up to ``wait_s`` seconds."""
         try:
-            self._producer.poll(wait_s)
+            self.producer.poll(wait_s)
         except CLIENT_EXCEPTIONS as exception:
             self.fatal = client_error(exception)
 
     def flush(self, wait_s: float) -> int:
         """Send what is queued and wait for acknowledgements, ``wait_s`` seconds at most; the number still missing."""
         try:
-            return self._producer.flush(wait_s)
+            return self.producer.flush(wait_s)
         except CLIENT_EXCEPTIONS as exception:
             self.fatal = client_error(exception)
-            return len(self._producer)
+            return len(self.producer)
 
     def room(self) -> int:
         """How many more events there is room for, each with its routes. Serves delivery reports."""
         self.serve()
-        free = self._outputs.max_unacknowledged - len(self._producer)
+        free = self._outputs.max_unacknowledged - len(self.producer)
         return max(0, free) // (1 + len(self._outputs.routes))
 
     @property
@@ -229,7 +232,7 @@ class Publisher:
         headers: ClientHeaders | None,
     ) -> None:
         try:
-            self._producer.produce(topic, value, key, partition, timestamp=timestamp_ms, headers=headers)
+            self.producer.produce(topic, value, key, partition, timestamp=timestamp_ms, headers=headers)
         except KafkaException as exception:
             error: KafkaError = exception.args[0]
             if _is_past_saving(error):
@@ -263,7 +266,7 @@ class Publisher:
             is_dead_letter = topic == self._outputs.dead_letter_topic
             remedy = "" if is_dead_letter else ", or lower message.max.bytes in kafka.client.producer"
             return FatalError(
-                f"publishing to {where} failed: larger than the topic takes; raise max.message.bytes of the topic{remedy}"
+                f"publishing to {where} failed: larger than the topic takes; raise its max.message.bytes{remedy}"
             )
         if error.code() == KafkaError._UNKNOWN_PARTITION:
             return FatalError(

@@ -55,13 +55,12 @@ class KafkaSink:
             FatalError: TopicMissing, NotAuthorized, or the client refuses its properties.
         """
         require_topics(self._admin, self._outputs)
-        self._producer = self._publisher.connect()
+        self._publisher.connect()
 
     def close(self) -> None:
         """Release the connection. Nothing is flushed."""
         self.abandon()
-        # Not Producer.close(): that flushes, for as long as it takes. The connection goes with the object.
-        del self._producer
+        self._publisher.disconnect()
 
     # ------------------------------------------------------------------ publish
 
@@ -107,15 +106,16 @@ class KafkaSink:
 
     def abandon(self) -> None:
         """Forget everything not yet acknowledged. What is on its way may still arrive, as a duplicate in order."""
+        producer = self._publisher.producer
         # The client's flag is the wrong way round (2.16): with blocking=True the purge runs later, and takes
         # with it what is produced next.
-        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+        producer.purge(in_queue=True, in_flight=True, blocking=False)
         deadline = Deadline.after(_PURGE_TIMEOUT_S, self._clock.monotonic())
-        while len(self._producer) and not deadline.passed(self._clock.monotonic()):
+        while len(producer) and not deadline.passed(self._clock.monotonic()):
             self._publisher.serve(0.01)
-        if len(self._producer):
+        if len(producer):
             _LOGGER.warning("the producer was replaced: its queue could not be emptied")
-            self._producer = self._publisher.connect()
+            self._publisher.connect()
         self._publisher.take_failure()
 
 

@@ -31,7 +31,8 @@ from stream_infer.errors import CommitFailed, RetriableError, SourceUnavailable,
 from stream_infer.kafka.assignment import LogBounds, OnDataLoss, OwnedPartition, StartMode, StartPolicy
 from stream_infer.kafka.client_log import client_logger
 from stream_infer.kafka.commits import CommitUnderWay, as_partitions
-from stream_infer.kafka.errors import OFFSET_GONE, is_transient, place, to_error, translated
+from stream_infer.kafka.errors import OFFSET_GONE, place, to_error, translated
+from stream_infer.kafka.fetching import Fetching
 from stream_infer.kafka.membership import check_membership
 from stream_infer.kafka.ownership import Ownership, Place
 from stream_infer.kafka.properties import Properties
@@ -44,9 +45,11 @@ _LOGGER = logging.getLogger("stream_infer.kafka")
 
 _MAX_CARRIED = 1000
 """Messages kept from polls that wanted none. Five polls a second reach it in minutes; then fetching pauses."""
-_LOOKUP_TIMEOUT_S = 5.0
-"""Bounds one look-up of committed offsets; far below ``max.poll.interval.ms``. Somebody else's open transaction can
-keep the answer back for longer: then the question is put again."""
+_LOOKUP_TIMEOUT_S = 2.0
+"""Bounds one look-up of committed offsets, in which nothing else happens. The open transaction of an owner that died
+keeps the answer back for longer: then the question is put again."""
+_PLACE_AGAIN_S = 4.0
+"""Pause before that, in which the other partitions are read."""
 _PROBE_TIMEOUT_S = 0.5
 """How long a poll asks for a sign of life while all brokers are down."""
 _SERVE_S = 0.002
@@ -90,9 +93,9 @@ class KafkaSource:
         self._clock = clock
         self._policy = StartPolicy(start, on_data_loss, bounds, _LOOKUP_TIMEOUT_S)
         self._watch = ConnectionWatch(str(properties["bootstrap.servers"]))
-        self._incremental = _is_incremental(properties)
         self._owned = Ownership()
         self._unplaced: list[TopicPartition] = []
+        self._place_again_at = 0.0
         self._carried: list[Message] = []
         self._gaps: set[Place] = set()
         self._commit = CommitUnderWay()
@@ -117,6 +120,7 @@ class KafkaSource:
         }
         with translated("joining the group"):
             self._consumer = Consumer(settings)
+            self._fetching = Fetching(self._consumer, self._owned, self._properties)
             self._consumer.subscribe(
                 self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
@@ -170,7 +174,7 @@ class KafkaSource:
                 targets.append(partition.at(offset))
         self._drop_carried((target.topic, target.partition) for target in targets)
         with translated("rewinding"):
-            self._move(targets)
+            self._fetching.move(targets)
         return renamed
 
     def caught_up(self) -> bool:
@@ -317,7 +321,7 @@ class KafkaSource:
             partition = self._owned[where]
             [(_, wanted)] = self._owned.next_offsets(self._consumer, [partition])
             partition.start_offset, lost = self._policy.after_gap(partition, wanted)
-            self._move([partition.at(partition.start_offset)])
+            self._fetching.move([partition.at(partition.start_offset)])
             self._gaps.discard(where)
             if lost:
                 self._listener.records_lost(partition.split, lost)
@@ -358,21 +362,36 @@ class KafkaSource:
                 placed = self._policy.place(consumer, partitions, self._owned.next_generation())
             except RetriableError as error:
                 # Accept the assignment, or the group would wait for us; a later poll finds out where to read.
-                self._assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
+                self._fetching.add([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
                 consumer.pause(partitions)
                 self._unplaced += partitions
-                self._keep_failure(error)
+                _LOGGER.warning(
+                    "where to read new partitions was not known at once", extra=_told(partitions, reason=str(error))
+                )
+                self._not_placed(error)
             else:
-                self._assign([partition.at(partition.start_offset) for partition in placed])
+                self._fetching.add([partition.at(partition.start_offset) for partition in placed])
                 self._adopt(placed)
 
     def _place_rest(self) -> None:
         """Find the start of partitions that could not be placed when they were assigned."""
-        if self._unplaced:
+        if not self._unplaced or (self._owned and self._clock.monotonic() < self._place_again_at):
+            return
+        try:
             placed = self._policy.place(self._consumer, self._unplaced, self._owned.next_generation())
-            self._move([partition.at(partition.start_offset) for partition in placed])
-            self._unplaced = []
-            self._adopt(placed)
+        except RetriableError as error:
+            self._not_placed(error)
+            return
+        _LOGGER.info("where to read new partitions was found out", extra=_told(self._unplaced))
+        self._fetching.move([partition.at(partition.start_offset) for partition in placed])
+        self._unplaced = []
+        self._adopt(placed)
+
+    def _not_placed(self, error: RetriableError) -> None:
+        """The caller hears of it where nothing can be read; otherwise it would back off from what can."""
+        self._place_again_at = self._clock.monotonic() + _PLACE_AGAIN_S
+        if not self._owned:
+            self._keep_failure(error)
 
     def _adopt(self, placed: Sequence[OwnedPartition]) -> None:
         if not placed:
@@ -416,42 +435,13 @@ class KafkaSource:
             else:
                 self._consumer.resume(self._owned.anywhere())
 
-    def _assign(self, partitions: list[TopicPartition]) -> None:
-        if self._incremental:
-            self._consumer.incremental_assign(partitions)
-        else:
-            self._consumer.assign(partitions)
-
-    def _move(self, targets: Sequence[TopicPartition]) -> None:
-        """Read on from ``targets``. A partition that is not being fetched cannot seek: it is assigned anew."""
-        stuck = [target for target in targets if not self._seek(target)]
-        if not stuck:
-            return
-        if self._incremental:
-            self._consumer.incremental_unassign(stuck)
-            self._consumer.incremental_assign(stuck)
-        else:
-            moved = {(target.topic, target.partition) for target in targets}
-            self._consumer.assign([*self._owned.next_offsets_without(self._consumer, moved), *targets])
-
-    def _seek(self, target: TopicPartition) -> bool:
-        try:
-            self._consumer.seek(target)
-        except KafkaException as error:
-            if is_transient(error.args[0]):
-                return False
-            raise
-        return True
-
     def _cached_end(self, partition: OwnedPartition) -> int:
         _, end = self._consumer.get_watermark_offsets(partition.at(OFFSET_INVALID), cached=True)
         return max(end, partition.end_at_start)
 
 
-def _is_incremental(properties: Properties) -> bool:
-    """True where partitions are assigned one by one instead of all at once."""
-    strategies = str(properties.get("partition.assignment.strategy", ""))
-    return properties.get("group.protocol") == "consumer" or "cooperative" in strategies
+def _told(partitions: Sequence[TopicPartition], **more: str) -> dict[str, object]:
+    return {"partitions": [f"{partition.topic}-{partition.partition}" for partition in partitions], **more}
 
 
 __all__ = ["KafkaPosition", "KafkaSource"]

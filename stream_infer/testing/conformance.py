@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_infer.clock import Clock, Deadline
-from stream_infer.ports import Runtime, Sink, Source
-from stream_infer.types import Records, ScoredBatch, Split
+from stream_infer.ports import Publisher, Runtime, Sink, Source, TransactionalSink
+from stream_infer.types import Commit, Records, ScoredBatch, Split, Start
 
 _PATIENCE_S = 30.0
 
@@ -24,10 +24,12 @@ class Ownership:
 
     def __init__(self) -> None:
         self.owned: set[Split] = set()
+        self.starts: dict[Split, Start] = {}
 
-    def splits_assigned(self, splits: Sequence[Split]) -> None:
+    def splits_assigned(self, starts: Mapping[Split, Start]) -> None:
         """Own them."""
-        self.owned |= set(splits)
+        self.owned |= set(starts)
+        self.starts |= starts
 
     def splits_revoked(self, splits: Sequence[Split]) -> None:
         """Own them no more."""
@@ -45,7 +47,7 @@ class Ownership:
 def check_source(source: Source, clock: Clock, expected: int) -> None:
     """Check a source that is not started, over a topic that holds ``expected`` (at least 10) records and gets no more.
 
-    Polls, rewinds and commits. The source is closed at the end.
+    Nothing is committed yet for any of it. Polls, rewinds and commits. The source is closed at the end.
 
     Raises:
         AssertionError: naming the broken promise.
@@ -66,7 +68,7 @@ def check_source(source: Source, clock: Clock, expected: int) -> None:
 
 
 def _read(source: Source, clock: Clock, count: int) -> Records:
-    deadline = Deadline.after(_PATIENCE_S, clock.monotonic())
+    deadline = _soon(clock)
     parts: list[Records] = []
     while (missing := count - sum(map(len, parts))) > 0:
         assert not deadline.passed(clock.monotonic()), f"{missing} of {count} records did not come"
@@ -83,6 +85,11 @@ def _check_records(records: Records, ownership: Ownership, expected: int) -> Non
     for index in range(len(records.splits)):
         offsets = records.offset[records.split_index == index]
         assert (np.diff(offsets) > 0).all(), "offsets of a split ascend"
+    for split, first in records.first_offsets().items():
+        start = ownership.starts[split]
+        assert start.offset <= first, "reading begins where the listener was told"
+        assert start.note == "", "where nothing is committed there is no note"
+        assert start.end_offset in (-1, records.next_offsets()[split]), "the end is known right or not at all"
 
 
 def _check_positions(source: Source, records: Records) -> None:
@@ -113,12 +120,26 @@ def _ranges(records: Records) -> list[tuple[tuple[Split, int], int]]:
 
 def _check_commit(source: Source, clock: Clock) -> None:
     offsets = {split: position.next_offset for split, position in source.positions().items()}
-    source.begin_commit(offsets)
-    deadline = Deadline.after(_PATIENCE_S, clock.monotonic())
+    assert source.committed(list(offsets)) == {}, "what was never committed is left out"
+    source.begin_commit({split: Commit(offset - 1, "a note") for split, offset in offsets.items()})
+    deadline = _soon(clock)
     while not source.commit_done():
         assert not deadline.passed(clock.monotonic()), "a commit is answered"
         clock.sleep(0.01)
-    source.commit_now(offsets, Deadline.after(_PATIENCE_S, clock.monotonic()))
+    assert source.committed(list(offsets)) == {split: offset - 1 for split, offset in offsets.items()}, (
+        "what was committed is committed"
+    )
+    source.commit_now({split: Commit(offset) for split, offset in offsets.items()}, _soon(clock))
+    # The same offset again, which moves nothing but the note.
+    source.commit_now({split: Commit(offset, "another") for split, offset in offsets.items()}, _soon(clock))
+    assert source.committed(list(offsets)) == offsets, "the last commit counts"
+    past = [split._replace(generation=-1) for split in offsets]
+    assert source.committed(past) == {}, "a split of an old generation is left out"
+    assert source.membership(), "whoever owns splits is a member"
+
+
+def _soon(clock: Clock) -> Deadline:
+    return Deadline.after(_PATIENCE_S, clock.monotonic())
 
 
 def check_sink(sink: Sink, clock: Clock, batch: ScoredBatch, received: Callable[[], Sequence[bytes]]) -> None:
@@ -134,14 +155,10 @@ def check_sink(sink: Sink, clock: Clock, batch: ScoredBatch, received: Callable[
         AssertionError: naming the broken promise.
     """
     sink.start()
-    room = sink.room()
-    assert room >= len(batch.records), "an empty sink has room for a small batch"
-    refused = sink.publish(batch)
-    assert not refused, "a small batch is not refused"
-    assert sink.room() <= room, "what is not acknowledged takes room"
+    _check_publish(sink, batch)
     sink.begin_flush()
     _wait_flushed(sink, clock)
-    payloads = [value for value in batch.payload.to_list() if value is not None]
+    payloads = _payloads(batch)
     assert sorted(received()) == sorted(payloads), "what was flushed has arrived, once"
     assert sink.flushed(0.0), "an empty sink is flushed"
     sink.publish(batch)
@@ -150,10 +167,68 @@ def check_sink(sink: Sink, clock: Clock, batch: ScoredBatch, received: Callable[
     sink.close()
 
 
+def _check_publish(publisher: Publisher, batch: ScoredBatch) -> None:
+    room = publisher.room()
+    assert room >= len(batch.records), "an empty sink has room for a small batch"
+    assert not publisher.publish(batch), "a small batch is not refused"
+    assert publisher.room() <= room, "what is not acknowledged takes room"
+
+
+def _payloads(batch: ScoredBatch) -> list[bytes]:
+    return [value for value in batch.payload.to_list() if value is not None]
+
+
 def _wait_flushed(sink: Sink, clock: Clock) -> None:
-    deadline = Deadline.after(_PATIENCE_S, clock.monotonic())
+    deadline = _soon(clock)
     while not sink.flushed(0.1):
         assert not deadline.passed(clock.monotonic()), "what is published is acknowledged"
+
+
+def check_transactional_sink(
+    sink: TransactionalSink, source: Source, clock: Clock, batch: ScoredBatch, received: Callable[[], Sequence[bytes]]
+) -> None:
+    """Check a transactional sink that is not started, with the source whose offsets it commits.
+
+    Args:
+        sink: the one to check; closed at the end.
+        source: started and assigned; nothing is committed yet for any of its splits.
+        clock: bounds the waiting.
+        batch: at least two scored events and one reject, small.
+        received: gives the payloads that a reader of committed events has seen so far, of scored events only.
+
+    Raises:
+        AssertionError: naming the broken promise.
+    """
+    split = next(iter(source.positions()))
+    payloads = _payloads(batch)
+    sink.start()
+    _check_publish(sink, batch)
+    assert not received(), "what is not committed is not seen"
+    _commit(sink, source, clock, {split: Commit(1, "first")})
+    assert sorted(received()) == sorted(payloads), "what was committed is seen, once"
+    assert source.committed([split]) == {split: 1}, "the offsets are committed with the events"
+
+    sink.publish(batch)
+    sink.abort(_soon(clock))
+    sink.abort(_soon(clock))
+    _check_publish(sink, batch)
+    _commit(sink, source, clock, {split: Commit(2)})
+    assert sorted(received()) == sorted(payloads * 2), "what was aborted is never seen, what comes after it is"
+    _commit(sink, source, clock, {split: Commit(3)})
+    assert source.committed([split]) == {split: 3}, "offsets are committed where nothing was published, too"
+
+    sink.publish(batch)
+    sink.close()
+    assert sorted(received()) == sorted(payloads * 2), "what was open at the end is never seen"
+    assert source.committed([split]) == {split: 3}, "an abort moves no offset"
+
+
+def _commit(sink: TransactionalSink, source: Source, clock: Clock, commits: Mapping[Split, Commit]) -> None:
+    sink.begin_commit(commits, source.membership())
+    deadline = _soon(clock)
+    while not sink.commit_done(0.1):
+        assert sink.room() == 0, "nothing may be published while a transaction is being committed"
+        assert not deadline.passed(clock.monotonic()), "a commit is answered"
 
 
 def check_runtime(runtime: Runtime, inputs: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -175,4 +250,4 @@ def check_runtime(runtime: Runtime, inputs: Mapping[str, npt.NDArray[Any]]) -> N
     np.testing.assert_array_equal(runtime.run(inputs), whole, "a stop with nothing running changes nothing")
 
 
-__all__ = ["Ownership", "check_runtime", "check_sink", "check_source"]
+__all__ = ["Ownership", "check_runtime", "check_sink", "check_source", "check_transactional_sink"]

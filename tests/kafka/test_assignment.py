@@ -40,11 +40,11 @@ class FakeConsumer:
         return [TopicPartition(p.topic, p.partition, self.offsets[p.partition]) for p in partitions]
 
 
-def policy(start: Start, on_data_loss: OnDataLoss = "fail", bounds: tuple[int, int] = (10, 50)) -> StartPolicy:
+def policy(start: StartMode, on_data_loss: OnDataLoss = "fail", bounds: tuple[int, int] = (10, 50)) -> StartPolicy:
     return StartPolicy(start, on_data_loss, FakeBounds(*bounds), timeout_s=1.0)
 
 
-def place(start: Start, *committed: int) -> list[OwnedPartition]:
+def place(start: StartMode, *committed: int) -> list[OwnedPartition]:
     consumer: Any = FakeConsumer(*committed)
     return policy(start).place(consumer, PARTITIONS, generation=4)
 
@@ -61,7 +61,7 @@ def test_reading_goes_on_at_the_committed_offset() -> None:
 
 
 @pytest.mark.parametrize(("start", "offset"), [("earliest", 10), ("latest", 50)])
-def test_a_partition_without_a_commit_starts_as_configured(start: Start, offset: int) -> None:
+def test_a_partition_without_a_commit_starts_as_configured(start: StartMode, offset: int) -> None:
     placed = place(start, -1001, 30)
     assert [partition.start_offset for partition in placed] == [offset, 30]
     assert [partition.was_committed for partition in placed] == [False, True]

@@ -9,8 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from stream_infer.testing import FakeClock, FakeSink, FakeSource, FakeWork, records
-from stream_infer.testing.conformance import check_runtime, check_sink, check_source
+from stream_infer.clock import Deadline
+from stream_infer.testing import FakeClock, FakeSink, FakeSource, FakeTransactionalSink, FakeWork, records
+from stream_infer.testing.conformance import (
+    Ownership,
+    check_runtime,
+    check_sink,
+    check_source,
+    check_transactional_sink,
+)
 from stream_infer.types import Split
 
 BATCH = FakeWork().score(records([b"one", b"bad", b"two", None])).batch
@@ -51,6 +58,30 @@ def test_a_sink_that_loses_an_event_does_not() -> None:
     sink = FakeSink(clock)
     with pytest.raises(AssertionError, match="has arrived, once"):
         check_sink(sink, clock, BATCH, lambda: [b"one"])
+
+
+def check_transactions(sink_class: type[FakeTransactionalSink]) -> None:
+    clock = FakeClock()
+    source = filled(clock)
+    source.start(Ownership())
+    sink = sink_class(clock, source)
+    check_transactional_sink(
+        sink, source, clock, BATCH, lambda: [e.payload for e in sink.visible if e.payload is not None]
+    )
+
+
+def test_the_fake_transactional_sink_conforms() -> None:
+    check_transactions(FakeTransactionalSink)
+
+
+def test_a_sink_that_shows_what_was_aborted_does_not() -> None:
+    class Leaky(FakeTransactionalSink):
+        def abort(self, deadline: Deadline) -> None:
+            self.visible += self.pending
+            super().abort(deadline)
+
+    with pytest.raises(AssertionError, match="what was aborted is never seen"):
+        check_transactions(Leaky)
 
 
 class Half:

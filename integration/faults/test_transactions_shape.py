@@ -1,0 +1,70 @@
+"""The shape of Kafka's own test of transactions: numbered events, a copier that is bounced, a reader all the while.
+
+The copier is the service. Whenever another fifth of the input has become visible, every replica is bounced, hard
+(SIGKILL) or cleanly (SIGTERM), three times in all. A `read_committed` reader, concurrent and once more at the end,
+must get the same set of events, none of them twice, in the order of their partition.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from integration.faults.campaign import run_trial
+from integration.faults.plan import Plan, TrialKey, make_plan
+from integration.faults.report import line
+from integration.faults.stage import Stage
+from integration.faults.trial import Trial
+
+EVENTS = 100_000
+EVENTS_PER_S = 12_000
+BOUNCES = 3
+PROGRESS = EVENTS // 5
+TRANSACTION_TIMEOUT_MS = 10_000
+TIMEOUT_S = 60.0
+
+
+@pytest.fixture
+def plan() -> Plan:
+    drawn = make_plan(TrialKey("exactly_once", "cooperative-sticky", 1))
+    return replace(
+        drawn,
+        replicas=2,
+        static_members=True,
+        workers=0,
+        max_batch_size=512,
+        commit_interval_ms=200,
+        events_per_s=EVENTS_PER_S,
+        max_events=EVENTS,
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        faults=(),
+    )
+
+
+def seen(trial: Trial, enough: int) -> bool:
+    return trial.live.count >= enough
+
+
+def bounce(number: signal.Signals, trial: Trial) -> None:
+    """Bounce every replica at each fifth of the way, then wait for the rest of the input to be sent."""
+    for enough in range(PROGRESS, PROGRESS * BOUNCES + 1, PROGRESS):
+        assert trial.wait(partial(seen, trial, enough), TIMEOUT_S), f"{trial.live.count} of {enough} were visible"
+        for replica in trial.replicas:
+            assert replica.signal(number), "a replica to be bounced was not there"
+    assert trial.wait(lambda: trial.feeder.acknowledged == EVENTS, TIMEOUT_S), "the input was not acknowledged"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["hard", "clean"])
+def test_a_bounced_copier_copies_each_event_once(
+    number: signal.Signals, plan: Plan, stage: Stage, tmp_path: Path
+) -> None:
+    result = run_trial(plan, stage, tmp_path, storm=lambda trial: bounce(number, trial))
+    print(line(result))
+    words = (tmp_path / "words.txt").read_text()
+    assert result.ok, f"{line(result)}\n{words}"
+    assert result.events == EVENTS
+    assert result.repeats == 0

@@ -12,7 +12,7 @@ PROOFS := $(subst _,-,$(patsubst integration/proof_%.py,%,$(wildcard integration
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format kafka ci constraints proof-resolve clean
+.PHONY: help demo test check format kafka faults ci constraints proof-resolve clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,12 @@ format: $(DEV) ## Format the code and mend what lint can mend
 
 kafka: $(DEV) ## Start a real local Kafka and print its address; Ctrl-C stops it (ARGS=--registry: schemas, too)
 	@$(BIN)/python -m integration.brokers $(ARGS)
+
+TRIALS ?= 20
+SEED ?= 1
+
+faults: $(DEV) ## Break replicas, brokers and network at random, and prove that nothing is lost (TRIALS=20 SEED=1)
+	$(BIN)/python -m integration.faults --trials $(TRIALS) --seed $(SEED) $(ARGS)
 
 ci: ## Run what the README tells people to run
 	.ci/run

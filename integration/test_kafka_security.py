@@ -25,9 +25,11 @@ from integration.topics import Topics, unique_name
 from stream_infer.clock import Deadline
 from stream_infer.errors import NotAuthorized, StreamInferError
 from stream_infer.kafka.admin import TopicSpec
-from stream_infer.kafka.properties import producer_properties
+from stream_infer.kafka.properties import Transaction, producer_properties
 from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.sink import KafkaSink
+from stream_infer.kafka.transactions import TransactionalKafkaSink
+from stream_infer.types import Commit
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Service:
     output: str = field(default_factory=lambda: unique_name("output"))
     dead: str = field(default_factory=lambda: unique_name("dead"))
     group: str = field(default_factory=lambda: unique_name("group"))
+    name: str = field(default_factory=lambda: unique_name("name"))
+    """The transactional id."""
 
     @property
     def address(self) -> str:
@@ -53,6 +57,23 @@ class Service:
             producer_properties(self.address, self.client, client_id="tests", publish_timeout_s=10),
             admin_of(self.address, self.client),
             outputs=Outputs(self.output, self.dead, self.group, max_unacknowledged=100),
+            clock=CLOCK,
+        )
+
+    def transactional_sink(self) -> TransactionalKafkaSink:
+        properties = producer_properties(
+            self.address,
+            self.client,
+            client_id="tests",
+            publish_timeout_s=10,
+            transaction=Transaction(self.name, 10_000),
+        )
+        return TransactionalKafkaSink(
+            properties,
+            admin_of(self.address, self.client),
+            outputs=Outputs(self.output, self.dead, self.group),
+            stable_name=True,
+            commit_timeout_s=10,
             clock=CLOCK,
         )
 
@@ -194,6 +215,43 @@ def test_no_right_to_write_names_the_topic(service: Service) -> None:
 
     assert service.output in refusal(flush)
     sink.close()
+
+
+def test_no_right_to_the_transactional_id_names_it_at_the_start(service: Service) -> None:
+    for topic in (service.output, service.dead):
+        service.allow(ResourceType.TOPIC, topic, AclOperation.WRITE)
+    sentence = refusal(service.transactional_sink().start)
+    assert service.name in sentence
+    assert "no right to this transactional id" in sentence
+
+
+def test_a_wrong_password_ends_a_transactional_sink_that_was_not_checked_before(service: Service) -> None:
+    for topic in (service.output, service.dead):
+        service.allow(ResourceType.TOPIC, topic, AclOperation.WRITE)
+    knowing = admin_of(service.address, service.client)
+    service.client["sasl.password"] = "hunter2"
+    sink = service.transactional_sink()
+    sink._admin = knowing
+    assert "sasl.password" in refusal(sink.start)
+
+
+def test_transactions_take_the_right_to_write_with_the_transactional_id(service: Service) -> None:
+    service.allow(ResourceType.TOPIC, service.input, AclOperation.READ)
+    service.allow(ResourceType.GROUP, service.group, AclOperation.READ)
+    service.allow(ResourceType.TRANSACTIONAL_ID, service.name, AclOperation.WRITE)
+    for topic in (service.output, service.dead):
+        service.allow(ResourceType.TOPIC, topic, AclOperation.WRITE)
+    member = service.member()
+    member.read_until_caught_up()
+    sink = service.transactional_sink()
+    sink.start()
+    sink.publish(scored_batch([b"scored"]))
+    sink.begin_commit(dict.fromkeys(member.listener.owned, Commit(10)), member.source.membership())
+    assert sink.commit_done(10)
+    assert member.source.committed(member.listener.owned) == dict.fromkeys(member.listener.owned, 10)
+    sink.close()
+    member.source.close()
+    assert [m.value() for m in messages_in(service.broker.bootstrap_servers, service.output, 2)] == [b"scored"]
 
 
 def test_no_right_to_create_names_the_topic(service: Service) -> None:

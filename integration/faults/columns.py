@@ -103,7 +103,7 @@ class Outcomes:
             _places(_column(row.input_partition for row in rows), _column(row.input_offset for row in rows)),
             _column(NO_NUMBER if row.number is None else row.number for row in rows),
             np.array([row.topic_role == "dead" for row in rows], np.bool_),
-            np.array([row.topic_role == "dead" and row.reason == CRASHED for row in rows], np.bool_),
+            np.array([row.reason == CRASHED for row in rows], np.bool_),
             _column(row.partition for row in rows),
             _column(row.producer_id for row in rows),
         )
@@ -197,4 +197,4 @@ def _recovered(history: History, outcomes: Outcomes, input_row: Int64Array) -> B
     nameless = (int(outcomes.place[row]) for row in unknown if outcomes.number[row] == NO_NUMBER)
     unnamed = (place for place in dict.fromkeys(nameless) if place not in found)
     believed = found | set(islice(unnamed, len(attempted) - len(place_of)))
-    return (input_row < 0) & np.isin(outcomes.place, _column(believed))
+    return np.isin(outcomes.place, _column(believed))

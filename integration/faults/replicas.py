@@ -36,6 +36,8 @@ class Replica:
         self._lives: list[Program] = []
         self._wanted = False
         self._start_at = 0.0
+        # A second SIGTERM means to stop at once, which nobody wants who only wants it to end.
+        self._ending = False
 
     @property
     def running(self) -> bool:
@@ -61,6 +63,7 @@ class Replica:
                 environment=self._environment,
             )
             self._lives.append(self._program)
+            self._ending = False
 
     def _note_end(self, program: Program) -> None:
         self.exit_codes.append(program.wait(timeout_s=5))
@@ -76,12 +79,13 @@ class Replica:
             return False
         assert self._program is not None
         self._program.send(number)
+        self._ending |= number == signal.SIGTERM
         return True
 
     def retire(self) -> bool:
-        """End it in order, and do not start it again; False where there is no process."""
+        """End it in order, and do not start it again; False where there is no process, or it is ending already."""
         self._wanted = False
-        return self.signal(signal.SIGTERM)
+        return not self._ending and self.signal(signal.SIGTERM)
 
     def ended_by(self, deadline: float) -> bool:
         """Wait for the end of a retired replica, to a moment of the monotonic clock; then it is killed."""

@@ -28,20 +28,18 @@ Pipeline.splits_lost = lambda _self, _splits: None
 REBALANCES = tuple(
     Fault(kind, at_s, duration_s)
     for kind, at_s, duration_s in (
-        (FaultKind.SCALE_UP, 1.0, 3.0),
-        (FaultKind.SCALE_DOWN, 2.5, 3.0),
-        (FaultKind.SCALE_UP, 6.0, 3.0),
+        (FaultKind.SCALE_UP, 1.0, 5.0),
+        (FaultKind.SCALE_DOWN, 7.0, 3.0),
     )
 )
 
 
 @pytest.fixture
 def plan() -> Plan:
-    """Replicas come and go in good weather, with much between two commits."""
-    drawn = make_plan(TrialKey("exactly_once", "cooperative-sticky", 2))
-    return replace(
-        drawn, faults=REBALANCES, storm_s=10.0, commit_interval_ms=2000, events_per_s=800, static_members=False
-    )
+    """Replicas come and go in good weather, with much between two commits; a rebalance takes everything from all."""
+    drawn = make_plan(TrialKey("exactly_once", "range", 2))
+    assert not drawn.static_members
+    return replace(drawn, faults=REBALANCES, storm_s=12.0, commit_interval_ms=1500, events_per_s=800)
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ def plan() -> Plan:
         replicas=2,
         static_members=True,
         workers=0,
-        max_batch_size=512,
+        # After three hard bounces events are tried one at a time, as many as the dead replica had in a batch.
+        max_batch_size=128,
         commit_interval_ms=200,
         events_per_s=EVENTS_PER_S,
         max_events=EVENTS,

@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self, TypeAlias
 
@@ -32,13 +33,18 @@ from integration.support_log import Log
 _TICK_S = 0.05
 _START_S = 40.0
 _HOPELESS_ENDS = 5
-_DRAIN_WAIT_S = 30.0
+_DRAIN_WAIT_S = 90.0
+_STALL_S = 20.0
+"""Without any progress for this long nothing more will come: longer than any timeout of a transaction or a member."""
 _END_S = DRAIN_S + 8.0
 _STABLE_WAIT_S = 20.0
 _LIVE_WAIT_S = 10.0
 EXPECTED_EXIT_CODES = frozenset({0, 1, -9, -15, 143})
 """Of a replica in a storm: told to end (-15: before it could listen; 143: twice), stopped by an error that it names,
 killed by us. Anything else is a crash."""
+
+GOOD_ENDS = frozenset({0, -15})
+"""Of a replica that is told to end in good weather, or before it could listen."""
 
 
 class Problem(NamedTuple):
@@ -189,8 +195,15 @@ class Trial:
     def _drain(self) -> None:
         ends = support_log.ends(self._stage.bootstrap_servers, self._service.input)
         wanted = {partition: end for partition, end in ends.items() if end > 0}
-        if not self.wait(lambda: self._offsets.now() == wanted, _DRAIN_WAIT_S):
-            self._problem("NOT_DRAINED", f"committed {self._offsets.now()} of {ends} after {_DRAIN_WAIT_S:.0f} s")
+        give_up = time.monotonic() + _DRAIN_WAIT_S
+        while (committed := self._offsets.now()) != wanted:
+            moved = self.wait(partial(self._moved_from, committed), _STALL_S)
+            if not moved or time.monotonic() > give_up:
+                self._problem("NOT_DRAINED", f"committed {committed} of {wanted} in good weather, then nothing more")
+                return
+
+    def _moved_from(self, committed: Mapping[int, int]) -> bool:
+        return self._offsets.now() != committed
 
     def _end(self) -> None:
         in_the_storm = {replica.name: len(replica.exit_codes) for replica in self.replicas}
@@ -208,7 +221,7 @@ class Trial:
         last = replica.exit_codes[in_the_storm:]
         if strange:
             self._problem("CRASHED", f"{replica.name} ended with {sorted(strange)}")
-        if any(last):
+        if set(last) - GOOD_ENDS:
             self._problem("BAD_END", f"{replica.name} ended with {last} when told to in good weather")
         if replica.tracebacks():
             self._problem("TRACEBACK", f"{replica.name} showed a traceback in {replica.tracebacks()} of its lives")

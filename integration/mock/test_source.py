@@ -183,6 +183,18 @@ def test_positions_know_next_and_end(produce: Produce, open_source: OpenSource, 
     assert {(position.next_offset, position.end_offset) for position in positions.values()} == {(10, 10)}
 
 
+def test_what_is_carried_is_not_read_yet(produce: Produce, open_source: OpenSource) -> None:
+    source, listener = open_source(produce(events(40)), "carried-positions")
+    while len(source._carried) < 3:
+        source.poll(0, 0.05)
+    carried = {message.partition() for message in source._carried}
+    assert carried
+    positions = source.positions()
+    assert [positions[split].next_offset for split in listener.owned if split.partition in carried] == [0] * len(
+        carried
+    )
+
+
 def test_a_pause_stops_reading_and_keeps_the_place(
     produce: Produce, open_source: OpenSource, read_all: ReadAll
 ) -> None:

@@ -83,7 +83,11 @@ class AtLeastOnce(Delivery):
 
     def _await_commit(self, now: float) -> bool:
         try:
-            if not self._checkpoint.offsets or self._source.commit_done():
+            done = not self._checkpoint.offsets or self._source.commit_done()
+            if self._checkpoint.phase is not Phase.COMMITTING:
+                # The source brought a revoke along, in which this commit came to its end.
+                return True
+            if done:
                 self._committed()
                 return True
             if now - self._checkpoint.phase_began_at >= self._settings.commit_timeout_s:

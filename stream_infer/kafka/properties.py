@@ -198,7 +198,7 @@ def exactly_once_problems(client: Mapping[str, Any], path: str = "kafka.client")
     problems = []
     for key, value in flatten(client).items():
         role, name = _split_role(key)
-        if name == "isolation.level" and role in ("", "consumer") and value != "read_committed":
+        if name == "isolation.level" and role in ("", "consumer") and str(value).lower() != "read_committed":
             prefix = f"{path}.{role}" if role else path
             message = "an offset would be read while the transaction that moves it is still open"
             problems.append(ConfigProblem(f"{prefix}.{name}", message, 'leave it out with guarantee = "exactly_once"'))

@@ -113,6 +113,7 @@ class TransactionalKafkaSink:
         self._fencing = Fencing(stable_name, int(properties["transaction.timeout.ms"]) / 1000)
         self._state = _State.LOST
         self._failed_by: KafkaError | None = None
+        self._topics_in_doubt = False
         self._commit: TransactionCommit | None = None
         self._commits: queue.SimpleQueue[TransactionCommit | None] = queue.SimpleQueue()
 
@@ -241,6 +242,7 @@ class TransactionalKafkaSink:
             self._state = _State.IDLE
             self._publisher.watch.answered()
         else:
+            self._topics_in_doubt = commit.error is None or commit.error.code() not in _GROUP_MOVED_ON
             self._failed(commit.error)
 
     def _not_committed(self, error: KafkaError | None) -> StreamInferError:
@@ -266,7 +268,7 @@ class TransactionalKafkaSink:
 
         Raises:
             SinkUnavailable: not possible now; call it again before publishing.
-            FatalError: Fenced, NotAuthorized.
+            FatalError: Fenced, NotAuthorized, TopicMissing.
         """
         self._end_commit(deadline)
         if self._state in (_State.OPEN, _State.FAILED):
@@ -276,6 +278,13 @@ class TransactionalKafkaSink:
         if self._state is _State.NEW:
             self._initialize(deadline)
         self._publisher.take_failure()
+        self._check_topics()
+
+    def _check_topics(self) -> None:
+        """A topic that was deleted is to the client not known everywhere yet: it waits, and says nothing."""
+        in_doubt, self._topics_in_doubt = self._topics_in_doubt, False
+        if in_doubt:
+            require_topics(self._admin, self._outputs)
 
     def _end_commit(self, deadline: Deadline) -> None:
         """Wait for a commit that nobody asks about any more."""

@@ -56,6 +56,7 @@ class FakeSource:
         self.unsent_commits: deque[StreamInferError] = deque()
         self.lookup_failures: deque[SourceUnavailable] = deque()
         self.hang_commits = False
+        self._serving = False
         self.expelled = False
         self.paused = False
         self.closed = False
@@ -122,8 +123,7 @@ class FakeSource:
 
     def poll(self, max_records: int, timeout_s: float) -> Records | None:
         """Serve what is scripted, then read round the partitions."""
-        while self._scripted:
-            self._scripted.popleft()()
+        self._serve()
         parts = []
         left = 0 if self.paused else max_records
         for log in self._logs.values():
@@ -166,16 +166,20 @@ class FakeSource:
         self._pending = dict(commits)
 
     def commit_done(self) -> bool:
-        """Fail as scripted, or commit."""
-        if self.hang_commits or self._pending is None:
+        """Serve what is scripted, then fail as scripted, or commit."""
+        self._serve()
+        if self.hang_commits:
             return False
+        if self._pending is None:
+            return True
         commits, self._pending = self._pending, None
         self._commit(commits)
         return True
 
     def commit_now(self, commits: Mapping[Split, Commit], deadline: Deadline) -> None:
         """Fail as scripted, or commit."""
-        self._check_owned(commits)
+        self._serve()
+        commits = {split: commit for split, commit in commits.items() if self._logs[split.partition].owned == split}
         if self.hang_commits:
             self._clock.sleep(deadline.remaining(self._clock.monotonic()))
             raise CommitFailed("scripted to hang")
@@ -215,6 +219,17 @@ class FakeSource:
     def close(self) -> None:
         """Give everything up."""
         self.closed = True
+
+    def _serve(self) -> None:
+        """Every call that waits for a client may bring a rebalance; but not within one."""
+        if self._serving:
+            return
+        self._serving = True
+        try:
+            while self._scripted:
+                self._scripted.popleft()()
+        finally:
+            self._serving = False
 
     def _told(self) -> SourceListener:
         assert self._listener is not None, "start comes first"

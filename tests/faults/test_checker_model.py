@@ -65,7 +65,7 @@ def simulated(guarantee: Guarantee, partitions: Sequence[Sequence[Letter]], plan
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_nothing_is_found_in_what_a_correct_service_does(guarantee: Guarantee, data: st.DataObject) -> None:
     verdict = check(data.draw(histories(guarantee)))
@@ -113,7 +113,7 @@ def appended(history: History, output: Output, **changes: object) -> History:
 def lose(data: st.DataObject, history: History) -> History:
     """An acknowledged event that is not the last one to be answered."""
     answered = acknowledged(history, "good", "poison")
-    last = {partition: offset for partition, offset in sorted(map(source, answered))}
+    last = dict(sorted(map(source, answered)))
     victim = chosen(data, [output for output in answered if output.input_offset < last[output.input_partition]])
     return without(history, lambda output: source(output) == source(victim))
 

@@ -1,4 +1,4 @@
-"""What Kafka's tool prints, read as the fates of records. (integration/faults/test_log_dump.py runs the tool itself.)"""
+"""What Kafka's tool prints, read as the fates of records; integration/faults/test_log_dump.py runs the tool itself."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ baseOffset: 5 lastOffset: 5 count: 1 baseSequence: -1 lastSequence: -1 producerI
 partitionLeaderEpoch: 0 isTransactional: true isControl: true deleteHorizonMs: OptionalLong.empty position: 97 \
 CreateTime: 1 size: 78 magic: 2 compresscodec: none crc: 1 isvalid: true
 | offset: 5 CreateTime: 1 keySize: 4 valueSize: 6 sequence: -1 headerKeys: [] endTxnMarker: COMMIT coordinatorEpoch: 0
+baseOffset: 6 lastOffset: 6 count: 1 baseSequence: 0 lastSequence: 0 producerId: 8 producerEpoch: 5 \
+partitionLeaderEpoch: 0 isTransactional: true isControl: false deleteHorizonMs: OptionalLong.empty position: 0 \
+CreateTime: 1 size: 97 magic: 2 compresscodec: none crc: 1 isvalid: true
+| offset: 6 CreateTime: 1 keySize: -1 valueSize: 4 sequence: 2 headerKeys: []
+baseOffset: 7 lastOffset: 7 count: 1 baseSequence: -1 lastSequence: -1 producerId: 8 producerEpoch: 5 \
+partitionLeaderEpoch: 0 isTransactional: true isControl: true deleteHorizonMs: OptionalLong.empty position: 97 \
+CreateTime: 1 size: 78 magic: 2 compresscodec: none crc: 1 isvalid: true
+| offset: 7 CreateTime: 1 keySize: 4 valueSize: 6 sequence: -1 headerKeys: [] endTxnMarker: ABORT coordinatorEpoch: 0
 Dumping /data/node-1/some-topic-11/00000000000000000000.log
 Log starting offset: 0
 baseOffset: 0 lastOffset: 0 count: 1 baseSequence: -1 lastSequence: -1 producerId: -1 producerEpoch: -1 \
@@ -49,6 +57,7 @@ def test_a_marker_ends_what_its_producer_has_open_in_the_partition() -> None:
             (0, 1): RecordFate(7, 0, "aborted"),
             (0, 2): RecordFate(8, 3, "committed"),
             (0, 4): RecordFate(7, 0, "open"),
+            (0, 6): RecordFate(8, 5, "aborted"),
             (11, 0): RecordFate(-1, -1, "plain"),
         }
     }

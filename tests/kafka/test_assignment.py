@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import DataLoss, FatalError, SourceUnavailable
 from stream_infer.kafka.assignment import OnDataLoss, OwnedPartition, StartMode, StartPolicy
-from stream_infer.types import Split
+from stream_infer.types import Split, Start
 
 PARTITIONS = [TopicPartition("payments", 0), TopicPartition("payments", 1)]
 
@@ -28,16 +28,17 @@ class FakeBounds:
 
 
 class FakeConsumer:
-    """Knows the committed offset of each partition (-1001: none)."""
+    """Knows the committed offset of each partition (-1001: none), and a note."""
 
-    def __init__(self, *offsets: int) -> None:
+    def __init__(self, *offsets: int, note: str = "") -> None:
         self.offsets = offsets
+        self.note = note
 
     def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
         assert timeout == 1.0
         if not self.offsets:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        return [TopicPartition(p.topic, p.partition, self.offsets[p.partition]) for p in partitions]
+        return [TopicPartition(p.topic, p.partition, self.offsets[p.partition], metadata=self.note) for p in partitions]
 
 
 def policy(start: StartMode, on_data_loss: OnDataLoss = "fail", bounds: tuple[int, int] = (10, 50)) -> StartPolicy:
@@ -65,6 +66,14 @@ def test_a_partition_without_a_commit_starts_as_configured(start: StartMode, off
     placed = place(start, -1001, 30)
     assert [partition.start_offset for partition in placed] == [offset, 30]
     assert [partition.was_committed for partition in placed] == [False, True]
+
+
+@pytest.mark.parametrize("note", ["running", ""])
+def test_the_note_of_the_commit_is_told_with_the_start(note: str) -> None:
+    consumer: Any = FakeConsumer(20, -1001, note=note)
+    committed, fresh = policy("earliest").place(consumer, PARTITIONS, generation=4)
+    assert committed.start == Start(20, 50, note)
+    assert fresh.start == Start(10, 50, "")
 
 
 def test_start_fail_names_the_partition_without_a_commit() -> None:

@@ -6,7 +6,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import CommitFailed, NotAuthorized
-from stream_infer.kafka.commits import CommitUnderWay
+from stream_infer.kafka.commits import CommitUnderWay, as_partitions
+from stream_infer.types import Commit, Split
 
 
 class FakeConsumer:
@@ -16,12 +17,13 @@ class FakeConsumer:
         self.failure: KafkaException | None = None
         self.sent: list[list[TopicPartition]] = []
         self.group_offset = -1001
+        self.group_note = ""
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         assert timeout == 0.5
         if self.failure is not None:
             raise self.failure
-        return [TopicPartition(partition.topic, partition.partition, self.group_offset) for partition in partitions]
+        return [TopicPartition(p.topic, p.partition, self.group_offset, metadata=self.group_note) for p in partitions]
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
         assert asynchronous
@@ -30,8 +32,8 @@ class FakeConsumer:
         self.sent.append(offsets)
 
 
-def at(offset: int, error: KafkaError | None = None) -> TopicPartition:
-    partition = TopicPartition("payments", 3, offset)
+def at(offset: int, error: KafkaError | None = None, note: str = "") -> TopicPartition:
+    partition = TopicPartition("payments", 3, offset, metadata=note)
     return partition if error is None else FailedPartition(offset, error)
 
 
@@ -115,6 +117,38 @@ def test_inside_a_callback_the_groups_own_offsets_confirm_the_commit(consumer: A
     consumer.group_offset = 7
     commit.look_up(consumer, 0.5)
     assert commit.done()
+
+
+def test_the_late_answer_to_the_same_offset_with_another_note_confirms_nothing(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7, note="running")])
+    commit.answered(None, [at(7)])
+    assert not commit.done()
+    commit.answered(None, [at(7, note="running")])
+    assert commit.done()
+
+
+def test_inside_a_callback_the_note_has_to_show_too(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, [at(7, note="clean")])
+    consumer.group_offset, consumer.group_note = 7, "running"
+    commit.look_up(consumer, 0.5)
+    assert not commit.done()
+    consumer.group_note = "clean"
+    commit.look_up(consumer, 0.5)
+    assert commit.done()
+
+
+def test_an_empty_note_is_none(consumer: Any) -> None:
+    commit = CommitUnderWay()
+    commit.begin(consumer, as_partitions({Split("payments", 3, 1): Commit(7)}))
+    commit.answered(None, [TopicPartition("payments", 3, 7)])
+    assert commit.done()
+
+
+def test_a_note_is_the_metadata_of_the_offset() -> None:
+    [partition] = as_partitions({Split("payments", 3, 1): Commit(7, "running")})
+    assert (partition.topic, partition.partition, partition.offset, partition.metadata) == ("payments", 3, 7, "running")
 
 
 def test_offsets_that_never_show_were_refused(consumer: Any) -> None:

@@ -12,7 +12,7 @@ from stream_infer.errors import (
     SourceUnavailable,
     TopicMissing,
 )
-from stream_infer.kafka.errors import from_exception, place, to_error
+from stream_infer.kafka.errors import client_error, from_exception, place, to_error, translated
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,28 @@ def test_an_exception_is_mapped_by_the_error_it_carries() -> None:
     error = from_exception(KafkaException(KafkaError(KafkaError._TRANSPORT, "refused")), "reading", where="at x:1")
     assert isinstance(error, SourceUnavailable)
     assert str(error) == "reading at x:1 failed: refused (_TRANSPORT)"
+
+
+def masked_by_a_callback(error: Exception) -> SystemError:
+    """What the client raises when two callbacks of ours ran into its fatal error."""
+    first, second = SystemError("code() returned a result with an exception set"), SystemError("and once more")
+    first.__cause__, second.__cause__ = error, first
+    return second
+
+
+def test_a_fatal_error_that_a_callback_ran_into_is_found_behind_it() -> None:
+    fenced = KafkaError(KafkaError._FENCED, fatal=True)
+    masked = masked_by_a_callback(KafkaException(fenced))
+    assert client_error(masked) == fenced
+    with pytest.raises(Fenced), translated("reading"):
+        raise masked
+
+
+def test_another_system_error_is_a_bug_and_stays_one() -> None:
+    bug = masked_by_a_callback(ValueError("ours"))
+    with pytest.raises(SystemError) as found, translated("reading"):
+        raise bug
+    assert found.value is bug
 
 
 def test_a_place_leaves_out_what_is_not_known() -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from stream_infer.kafka.properties import (
     MANAGED,
+    Transaction,
     admin_properties,
     client_problems,
     consumer_properties,
+    exactly_once_problems,
     flatten,
     producer_properties,
 )
@@ -42,6 +44,38 @@ def test_a_producer_is_idempotent_and_reports_failures_only() -> None:
     assert properties["delivery.report.only.error"] is True
     assert properties["partitioner"] == "murmur2_random"
     assert properties["delivery.timeout.ms"] == 2500
+
+
+@pytest.mark.parametrize(("publish_timeout_s", "delivery_timeout_ms"), [(5, 5000), (30, 15_000)])
+def test_no_delivery_outlives_its_transaction(publish_timeout_s: float, delivery_timeout_ms: int) -> None:
+    properties = producer_properties(
+        ADDRESS, {}, client_id="svc", publish_timeout_s=publish_timeout_s, transaction=Transaction("svc-g-0", 15_000)
+    )
+    assert properties["transactional.id"] == "svc-g-0"
+    assert properties["transaction.timeout.ms"] == 15_000
+    assert properties["delivery.timeout.ms"] == delivery_timeout_ms
+    assert "transactional.id" not in producer({})
+
+
+@pytest.mark.parametrize(
+    ("client", "path"),
+    [
+        ({"isolation.level": "read_uncommitted"}, "kafka.client.isolation.level"),
+        ({"isolation": {"level": "READ_UNCOMMITTED"}}, "kafka.client.isolation.level"),
+        ({"consumer": {"isolation.level": "read_uncommitted"}}, "kafka.client.consumer.isolation.level"),
+    ],
+)
+def test_exactly_once_reads_nothing_that_is_not_committed(client: dict[str, Any], path: str) -> None:
+    [problem] = exactly_once_problems(client)
+    assert problem.path == path
+    assert "transaction" in problem.message
+
+
+@pytest.mark.parametrize(
+    "client", [{}, {"isolation.level": "read_committed"}, {"consumer": {"isolation.level": "READ_COMMITTED"}}]
+)
+def test_exactly_once_has_no_other_problem(client: dict[str, Any]) -> None:
+    assert exactly_once_problems(client) == []
 
 
 def test_the_user_overrides_defaults_for_every_client_or_for_one() -> None:

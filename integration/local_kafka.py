@@ -10,7 +10,7 @@ import itertools
 import socket
 import struct
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -145,6 +145,11 @@ class LocalKafka:
     def data_directory(self, node: int = 1) -> Path:
         """Where a node keeps its logs."""
         return self._directory / f"node-{node}" / "data"
+
+    def log_lines(self, node: int = 1) -> Iterator[str]:
+        """What a node has logged, over all its lives."""
+        with (self._directory / f"node-{node}" / "server.log").open(errors="replace") as lines:
+            yield from lines
 
     def pid(self, node: int = 1) -> int:
         """Process id of a node that was started."""

@@ -505,6 +505,7 @@ def test_partitions_of_an_open_transaction_do_not_keep_the_others_from_being_rea
     other = open_with_offsets(rig, {leaving: 3}, first.source.membership())
     fill(rig.address, rig.input, 10, 2)
     rig.members.remove(first)
+    caplog.clear()
     with caplog.at_level(logging.INFO, "stream_infer.kafka"):
         first.source.close()
         deadline = soon(15)

@@ -4,7 +4,8 @@ Rule: one thread owns the pipeline, its source and its sink, and `Pipeline.step`
 the order of things.
 
     step = admit     poll as much as the gate has room for; records go to the batcher
-           dispatch  hand due batches to the scorer, as many as may be in flight
+           dispatch  hand due batches to the scorer, as many as may be in flight; where a crash would have to leave
+                     word behind (`stream_infer.core.crashes`), that is committed first
            settle    in dispatch order: publish scored events and dead letters
            commit    every commit interval: flush, then commit what is settled (`stream_infer.delivery`)
 
@@ -165,6 +166,7 @@ class Pipeline:
         self._moved = False
         self._admit()
         self._dispatch()
+        self._mark()
         self._settle()
         self._commit()
         self._rest()
@@ -273,14 +275,24 @@ class Pipeline:
             self._flights.append(flight)
             self._submit(flight)
 
+    def _mark(self) -> None:
+        """Commit what has to be committed before the next batch may be tried.
+
+        Not while batches are settled: the commit may bring a revoke along, which settles them itself.
+        """
+        waiting = next((flight for flight in self._flights if flight.future is None), None)
+        if waiting is None or not waiting.retry.ready(self._now()):
+            return
+        try:
+            if self._delivery.mark(waiting.batch.records):
+                self._moved = True
+        except CommitFailed as error:
+            self._retry_work(waiting, error)
+
     def _submit(self, flight: _Flight) -> None:
         """Begin the work on a batch, unless something has to be committed first and is not yet."""
         records = flight.batch.records
-        try:
-            if not self._delivery.may_try(records):
-                return
-        except CommitFailed as error:
-            self._retry_work(flight, error)
+        if not self._delivery.may_try(records):
             return
         work = self._work.condemn if self._delivery.condemned(records) else self._work.score
         flight.future = self._executor.submit(work, records)
@@ -359,6 +371,7 @@ class Pipeline:
         self._batcher.drop(leaving)
         while self._must_wait_for(leaving) and not deadline.passed(self._now()):
             self._moved = False
+            self._mark()
             self._settle()
             self._commit()
             self._rest()

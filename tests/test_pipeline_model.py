@@ -181,9 +181,19 @@ class LineMachine(RuleBasedStateMachine):
 
     @rule(partition=st.integers(0, PARTITIONS - 1), lost=st.booleans())
     def taken_away(self, partition: int, lost: bool) -> None:
+        self.source.script(lambda: self.take(partition, lost))
+        self.pipeline.step()
+
+    @rule(partition=st.integers(0, PARTITIONS - 1), lost=st.booleans(), choices=st.lists(st.integers(0, 2), min_size=1))
+    def taken_away_by_a_commit(self, partition: int, lost: bool, choices: list[int]) -> None:
+        """A call that commits serves the client, too."""
+        self.produce(partition, ["g", "b", "g"])
+        self.source.script_at_commit(lambda: self.take(partition, lost))
+        self.run(10, choices)
+
+    def take(self, partition: int, lost: bool) -> None:
         if partition in self.source.owned():
-            self.source.script(lambda: self.source.lose(partition) if lost else self.source.revoke(partition))
-            self.pipeline.step()
+            self.source.lose(partition) if lost else self.source.revoke(partition)
 
     @rule(partition=st.integers(0, PARTITIONS - 1))
     def given_back(self, partition: int) -> None:
@@ -212,6 +222,7 @@ class LineMachine(RuleBasedStateMachine):
             return
         self.sink_hangs(False)
         self.forget_failures()
+        self.source.scripted_no_more()
         self.source.hang_commits = False
         self.source.commit_failures.clear()
         self.work.failures.clear()

@@ -21,14 +21,13 @@ from confluent_kafka import KafkaException
 from integration.artifacts import cache_directory
 from integration.faults import history as histories
 from integration.faults.checker import check
-from integration.faults.feeder import InputLost
 from integration.faults.plan import Plan, TrialKey, make_plan
 from integration.faults.report import TrialResult, result_of
-from integration.faults.stage import Stage
+from integration.faults.stage import BrokersAtFault, Stage
 from integration.faults.trial import Storm, Trial
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-_CANNOT_BE_JUDGED = (InputLost, KafkaException, RuntimeError, TimeoutError, OSError)
+_CANNOT_BE_JUDGED = (BrokersAtFault, KafkaException, RuntimeError, TimeoutError, OSError)
 _TRIES = 2
 
 
@@ -62,7 +61,7 @@ def run_trial(
         storm: what to do instead of the plan's faults.
 
     Raises:
-        InputLost, RuntimeError, TimeoutError, KafkaException: it cannot be judged, see `Trial.run`.
+        BrokersAtFault, RuntimeError, TimeoutError, KafkaException: it cannot be judged, see `Trial.run`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "plan.txt").write_text(plan.explain() + "\n")

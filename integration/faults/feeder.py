@@ -15,7 +15,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, Message, Producer
 
 from integration.faults.history import Attempted, Kind, Produced
-from integration.faults.stage import QUIET
+from integration.faults.stage import QUIET, BrokersAtFault
 from integration.support_log import Log
 
 _POISON_EVERY, _POISON_AT = 97, 13
@@ -28,10 +28,6 @@ _FLUSH_S = 40.0
 class _Special(NamedTuple):
     kind: Kind
     turns: int = 0
-
-
-class InputLost(Exception):
-    """The broker does not hold what it has acknowledged to the feeder: the trial proves nothing."""
 
 
 class Feeder(threading.Thread):
@@ -149,16 +145,17 @@ class Feeder(threading.Thread):
                 offset, so that the place of such an event is known from the log alone.
 
         Raises:
-            InputLost: the log and the acknowledgements contradict each other.
+            BrokersAtFault: the log and the acknowledgements contradict each other.
         """
         found = {int(key): place for place, key in _places(log) if key is not None}
         if len(found) != len(log):
-            raise InputLost(f"{len(log) - len(found)} input events are in the log twice")
+            raise BrokersAtFault(f"{len(log) - len(found)} input events are in the log twice")
         produced = []
         for number, (partition, offset) in sorted(self._places.items()):
             place = found.get(number)
             if place is None or (offset >= 0 and place != (partition, offset)):
-                raise InputLost(f"input event {number} was acknowledged at {partition}:{offset}, and is at {place}")
+                where = f"{partition}:{offset}"
+                raise BrokersAtFault(f"input event {number} was acknowledged at {where}, and is at {place}")
             produced.append(Produced(*place, number, self._kinds[number]))
         attempted = (Attempted(number) for number in range(len(self._kinds)) if number not in self._places)
         return tuple(produced), tuple(attempted)
@@ -178,4 +175,4 @@ def event(number: int, kind: Kind, turns: int = 0) -> bytes | None:
     return f'{{"id": {number}, "amount": {number % 100 / 100}, "turns": {turns}}}'.encode()
 
 
-__all__ = ["Feeder", "InputLost", "event"]
+__all__ = ["Feeder", "event"]

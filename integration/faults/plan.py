@@ -4,7 +4,12 @@ Rule: pure. A plan follows from its key (guarantee, rebalance protocol, seed) an
 failed can be run again. What differs from run to run is timing alone.
 
 Seeds share their draw over both guarantees, not over the protocols: the same weather meets either way of delivering.
-Every third seed has three brokers, every second one static members; the rest is drawn.
+Even seeds have three brokers, seeds 1 and 2 modulo 4 static members; the rest is drawn.
+
+Brokers fail on clusters of three only, one at a time. A single broker that is killed (4.3.1) may forget to end a
+transaction: when it comes back and the transaction has timed out meanwhile, it knows no leader for its own partitions
+yet, takes them for deleted, and never writes the abort; the next commit of that producer then makes visible what was
+to be aborted. No client can do anything about it.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from __future__ import annotations
 import enum
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
@@ -52,7 +57,12 @@ class TrialKey(NamedTuple):
     @property
     def nodes(self) -> int:
         """Size of the cluster: 1 or 3."""
-        return 3 if self.seed % 3 == 0 else 1
+        return 3 if self.seed % 2 == 0 else 1
+
+    @property
+    def static_members(self) -> bool:
+        """``group.instance.id`` and ``instance`` are set."""
+        return self.seed % 4 in (1, 2)
 
 
 class FaultKind(enum.StrEnum):
@@ -115,9 +125,9 @@ NETWORK_FAULTS = frozenset(
 )
 TOPIC_FAULTS = frozenset({FaultKind.MISSING_DEAD_LETTERS, FaultKind.TOO_FEW_REPLICAS})
 _EXCLUDES: dict[FaultKind, frozenset[FaultKind]] = {
-    # A node takes seconds to come back, and a topic cannot be changed while it is away.
-    **dict.fromkeys(BROKER_FAULTS, BROKER_FAULTS | TOPIC_FAULTS),
-    **{kind: BROKER_FAULTS | {kind} for kind in TOPIC_FAULTS},
+    # A topic cannot be changed while a node is away.
+    **dict.fromkeys(BROKER_FAULTS, TOPIC_FAULTS),
+    **{kind: frozenset({kind}) for kind in TOPIC_FAULTS},
     FaultKind.SCALE_UP: frozenset({FaultKind.SCALE_UP}),
 }
 """What cannot come any more in a trial once a kind has been drawn."""
@@ -247,7 +257,7 @@ def make_plan(key: TrialKey, storm_s: float = STORM_S) -> Plan:
         key,
         storm_s,
         replicas,
-        static_members=key.seed % 2 == 1,
+        static_members=key.static_members,
         partitions=rng.choice((4, 6)),
         events_per_s=rng.randrange(400, 1000, 50),
         max_batch_size=rng.choice((32, 128, 512)),
@@ -259,16 +269,22 @@ def make_plan(key: TrialKey, storm_s: float = STORM_S) -> Plan:
 
 
 def _draw_faults(rng: random.Random, nodes: int, replicas: int, storm_s: float) -> tuple[Fault, ...]:
-    odds = {kind: odd for kind, odd in _ODDS.items() if odd.duration_s[0] <= storm_s - 2 * _EDGE_S}
+    fitting = {kind: odd for kind, odd in _ODDS.items() if odd.duration_s[0] <= storm_s - 2 * _EDGE_S}
+    odds = {kind: odd for kind, odd in fitting.items() if kind not in BROKER_FAULTS}
+    brokers = {kind: odd for kind, odd in fitting.items() if kind in BROKER_FAULTS}
     faults: list[Fault] = []
-    for _ in range(rng.randint(3, 6 if storm_s >= STORM_S else 3)):
-        kind = rng.choices(list(odds), [odd.weight for odd in odds.values()])[0]
-        fault = _draw(rng, kind, odds[kind], nodes, replicas, storm_s)
+    for number in range(rng.randint(3, 6 if storm_s >= STORM_S else 3)):
+        kind = _draw_kind(rng, brokers if nodes > 1 and number == 0 else odds)
+        fault = _draw(rng, kind, _ODDS[kind], nodes, replicas, storm_s)
         faults.append(fault)
         faults += _leaders_return(fault, nodes, storm_s)
         for excluded in _EXCLUDES.get(kind, frozenset()):
             odds.pop(excluded, None)
     return tuple(sorted(faults, key=lambda fault: fault.at_s))
+
+
+def _draw_kind(rng: random.Random, odds: Mapping[FaultKind, _Odds]) -> FaultKind:
+    return rng.choices(list(odds), [odd.weight for odd in odds.values()])[0]
 
 
 def _draw(rng: random.Random, kind: FaultKind, odds: _Odds, nodes: int, replicas: int, storm_s: float) -> Fault:

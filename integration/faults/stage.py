@@ -24,6 +24,7 @@ from integration.local_kafka import LocalKafka
 QUIET = {"log_level": 2}
 """For clients of the harness: brokers come and go all the time here, and that is no news."""
 
+_MARKER_SKIPPED = "while trying to send transaction markers"
 _ADMIN_TIMEOUT_S = 10.0
 _ADMIN_TIMEOUTS: dict[str, Any] = {"operation_timeout": _ADMIN_TIMEOUT_S, "request_timeout": _ADMIN_TIMEOUT_S}
 _BROKER_SETTINGS = {
@@ -35,6 +36,10 @@ _BROKER_SETTINGS = {
     # A transaction that nobody ends is aborted within a second of its timeout, instead of ten.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 }
+
+
+class BrokersAtFault(Exception):
+    """The brokers broke a promise of their own: the trial proves nothing about the service."""
 
 
 class Stage:
@@ -140,6 +145,17 @@ class Stage:
         if not self.kafka.node_runs(node):
             self.kafka.launch_node(node)
 
+    def check_markers(self, topic: str) -> None:
+        """See that no broker left a transaction on ``topic`` without its end.
+
+        Raises:
+            BrokersAtFault: one did, by its own log. What was to be aborted may be committed.
+        """
+        for node in self.kafka.nodes:
+            for line in self.kafka.log_lines(node):
+                if _MARKER_SKIPPED in line and topic in line:
+                    raise BrokersAtFault(f"broker {node} left out the end of a transaction: {line.strip()}")
+
     # ------------------------------------------------------------------ topics
 
     def create_topic(self, name: str, partitions: int) -> None:
@@ -176,7 +192,7 @@ class Stage:
         Raises:
             KafkaException: nobody answers.
         """
-        outcome = self.admin.elect_leaders(ElectionType.PREFERRED, **_ADMIN_TIMEOUTS).result()
+        outcome = self.admin.elect_leaders(ElectionType.PREFERRED, request_timeout=_ADMIN_TIMEOUT_S).result()
         return any(error is None for error in outcome.values())
 
 
@@ -184,4 +200,4 @@ def _link(lane: int, node: int) -> str:
     return f"lane-{lane}-node-{node}"
 
 
-__all__ = ["QUIET", "Stage"]
+__all__ = ["QUIET", "BrokersAtFault", "Stage"]

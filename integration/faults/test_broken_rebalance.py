@@ -37,7 +37,7 @@ REBALANCES = tuple(
 @pytest.fixture
 def plan() -> Plan:
     """Replicas come and go in good weather, with much between two commits; a rebalance takes everything from all."""
-    drawn = make_plan(TrialKey("exactly_once", "range", 2))
+    drawn = make_plan(TrialKey("exactly_once", "range", 3))
     assert not drawn.static_members
     return replace(drawn, faults=REBALANCES, storm_s=12.0, commit_interval_ms=1500, events_per_s=800)
 

@@ -121,7 +121,7 @@ class Trial:
             storm: what to do instead of the plan's faults.
 
         Raises:
-            InputLost: the brokers lost an acknowledged input event.
+            BrokersAtFault: the brokers lost an input event, or left a transaction without an end.
             RuntimeError, TimeoutError: the brokers do not come back.
             KafkaException: they refuse what a fault needs.
         """
@@ -132,6 +132,7 @@ class Trial:
         if started:
             self._drain()
         self._end()
+        self._stage.check_markers(self._service.scored)
         history = self._collect()
         words = "\n".join(replica.last_words() for replica in self._everybody())
         return Evidence(history, self._problems, time.monotonic() - self._began, words)

@@ -202,22 +202,28 @@ class Delivery(abc.ABC):
         return self._settings.commits and self._crashes.condemned(records)
 
     def may_try(self, records: Records) -> bool:
-        """True when these records may be decoded and scored: whatever a crash has to leave behind is committed.
-
-        Raises:
-            CommitFailed: it could not be committed now.
-        """
+        """True when these records may be decoded and scored: whatever a crash has to leave behind is committed."""
         if not self._settings.commits:
             return True
         if self.careful and self.offsets.committable():
             return False
-        marks = self._crashes.marks(records, self.offsets.restarts())
-        if not marks:
-            return True
-        if self._checkpoint.phase is not Phase.IDLE:
+        return not self._crashes.marks(records, self.offsets.restarts())
+
+    def mark(self, records: Records) -> bool:
+        """Commit what a crash has to leave behind. False when there is nothing to commit, or it must wait.
+
+        The source may bring a rebalance along.
+
+        Raises:
+            CommitFailed: it could not be committed now.
+        """
+        if self.may_try(records) or self._checkpoint.phase is not Phase.IDLE:
             return False
+        if self.careful and self.offsets.committable():
+            return False
+        marks = self._crashes.marks(records, self.offsets.restarts())
         self._source.commit_now(marks, Deadline.after(self._settings.commit_timeout_s, self._now()))
-        self._crashes.marked(marks)
+        self._crashes.marked({split: commit for split, commit in marks.items() if self.offsets.owns(split)})
         return True
 
     # ------------------------------------------------------------------ checkpoint

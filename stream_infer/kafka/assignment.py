@@ -90,6 +90,9 @@ class StartPolicy:
             SourceUnavailable: no answer in time.
             FatalError: NotAuthorized, or ``start = "fail"`` and a partition has no committed offset.
         """
+        if not partitions:
+            # An assignment may change nothing, and the client answers the question about nothing with an error.
+            return []
         committed = self.committed(consumer, partitions)
         ends = self._bounds.ends(partitions)
         fresh = [partition for partition in committed if partition.offset < 0]

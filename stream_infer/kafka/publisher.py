@@ -115,6 +115,10 @@ class Publisher:
         """Let go of the producer. Not `Producer.close`: that flushes, for as long as it takes."""
         del self.producer
 
+    def leave_behind(self) -> None:
+        """Let a producer be that somebody else is stuck in. What it still holds is not sent, if that can be had."""
+        self.producer.purge(in_queue=True, in_flight=True, blocking=False)
+
     def serve(self, wait_s: float = 0.0) -> None:
         """Hear of deliveries, for up to ``wait_s`` seconds."""
         try:

@@ -20,6 +20,8 @@ _CALL_S = 0.5
 _OFFSETS_CALL_S = 5.0
 """The same for sending offsets, which begins from the start each time: longer than any broker that lives takes."""
 _AGAIN_S = 0.02
+_HUNG_AFTER_S = 1.0
+"""No call has a timeout behind the deadline by more than a moment."""
 
 
 class TransactionCommit:
@@ -41,6 +43,8 @@ class TransactionCommit:
         self._membership = membership
         self._deadline = deadline
         self._clock = clock
+        self.hung_at = deadline.at + _HUNG_AFTER_S
+        """When it is sure, in monotonic seconds, that a call of the client has failed to come back."""
         self.ended = threading.Event()
         self.given_up = threading.Event()
         self.committed = False

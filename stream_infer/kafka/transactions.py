@@ -67,6 +67,8 @@ _GROUP_MOVED_ON = frozenset(
 )
 _COMMITTING = "committing a transaction"
 _ABORTING = "aborting a transaction"
+_MOST_HUNG = 20
+"""Clients left behind in a hanging call before the process ends. Each costs some megabytes and threads."""
 
 
 class _State(enum.Enum):
@@ -115,6 +117,7 @@ class TransactionalKafkaSink:
         self._failed_by: KafkaError | None = None
         self._topics_in_doubt = False
         self._commit: TransactionCommit | None = None
+        self._hung = 0
         self._commits: queue.SimpleQueue[TransactionCommit | None] = queue.SimpleQueue()
 
     # ------------------------------------------------------------------ life
@@ -130,8 +133,7 @@ class TransactionalKafkaSink:
         self._publisher.connect()
         self._state = _State.NEW
         self._initialize(self._after(_START_TIMEOUT_S))
-        # A daemon: a call that hangs must not keep the process from ending.
-        threading.Thread(target=carry_out_all, args=(self._commits,), name="transaction", daemon=True).start()
+        self._start_thread()
 
     def close(self) -> None:
         """Release the connection; an open transaction is aborted if that is quickly done."""
@@ -230,11 +232,38 @@ class TransactionalKafkaSink:
         commit = self._commit
         assert commit is not None, "begin_commit comes first"
         if not commit.ended.wait(wait_s):
+            self._check_hung(commit)
             return False
         self._conclude(commit)
         if commit.committed:
             return True
         raise self._not_committed(commit.error)
+
+    def _check_hung(self, commit: TransactionCommit) -> None:
+        """Give up a call of the client that does not come back, with its thread and its producer.
+
+        Seen with 2.16: where the connection breaks between the two requests of ``send_offsets_to_transaction`` the
+        client forgets that somebody waits for the answer, and no timeout of its own ends the call.
+
+        Raises:
+            SinkUnavailable: it was given up.
+            FatalError: it was one too many. Each keeps a client's threads and memory.
+        """
+        if self._clock.monotonic() < commit.hung_at:
+            return
+        self._commit = None
+        self._hung += 1
+        self._lose(None)
+        self._publisher.leave_behind()
+        if self._hung > _MOST_HUNG:
+            raise FatalError(f"{_COMMITTING}: {self._hung} calls of the Kafka client never came back")
+        self._start_thread()
+        raise SinkUnavailable(f"{_COMMITTING}: the Kafka client does not come back, and gets a successor")
+
+    def _start_thread(self) -> None:
+        # A daemon: a call that hangs must not keep the process from ending.
+        self._commits = queue.SimpleQueue()
+        threading.Thread(target=carry_out_all, args=(self._commits,), name="transaction", daemon=True).start()
 
     def _conclude(self, commit: TransactionCommit) -> None:
         self._commit = None
@@ -293,6 +322,7 @@ class TransactionalKafkaSink:
             return
         commit.given_up.set()
         if not commit.ended.wait(deadline.remaining(self._clock.monotonic())):
+            self._check_hung(commit)
             raise SinkUnavailable(f"{_ABORTING}: its commit is still under way")
         self._conclude(commit)
 

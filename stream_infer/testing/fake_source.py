@@ -49,6 +49,7 @@ class FakeSource:
         self._listener: SourceListener | None = None
         self._generation = 0
         self._scripted: deque[Callable[[], None]] = deque()
+        self._scripted_at_commit: deque[Callable[[], None]] = deque()
         self._pending: dict[Split, Commit] | None = None
         self._ends: dict[int, int] = {}
         self.commits: dict[int, Commit] = {}
@@ -76,9 +77,14 @@ class FakeSource:
         """Let ``action`` happen inside the next poll."""
         self._scripted.append(action)
 
+    def script_at_commit(self, action: Callable[[], None]) -> None:
+        """Let ``action`` happen inside the next call that commits, which serves the client as a poll does."""
+        self._scripted_at_commit.append(action)
+
     def scripted_no_more(self) -> None:
         """Forget what was to happen in the next polls."""
         self._scripted.clear()
+        self._scripted_at_commit.clear()
 
     def start(self, listener: SourceListener) -> None:
         """Assign every partition. Again for the next process, when the one before has died."""
@@ -123,7 +129,7 @@ class FakeSource:
 
     def poll(self, max_records: int, timeout_s: float) -> Records | None:
         """Serve what is scripted, then read round the partitions."""
-        self._serve()
+        self._serve(self._scripted)
         parts = []
         left = 0 if self.paused else max_records
         for log in self._logs.values():
@@ -167,7 +173,7 @@ class FakeSource:
 
     def commit_done(self) -> bool:
         """Serve what is scripted, then fail as scripted, or commit."""
-        self._serve()
+        self._serve(self._scripted_at_commit)
         if self.hang_commits:
             return False
         if self._pending is None:
@@ -178,7 +184,7 @@ class FakeSource:
 
     def commit_now(self, commits: Mapping[Split, Commit], deadline: Deadline) -> None:
         """Fail as scripted, or commit."""
-        self._serve()
+        self._serve(self._scripted_at_commit)
         commits = {split: commit for split, commit in commits.items() if self._logs[split.partition].owned == split}
         if self.hang_commits:
             self._clock.sleep(deadline.remaining(self._clock.monotonic()))
@@ -220,14 +226,14 @@ class FakeSource:
         """Give everything up."""
         self.closed = True
 
-    def _serve(self) -> None:
+    def _serve(self, scripted: deque[Callable[[], None]]) -> None:
         """Every call that waits for a client may bring a rebalance; but not within one."""
         if self._serving:
             return
         self._serving = True
         try:
-            while self._scripted:
-                self._scripted.popleft()()
+            while scripted:
+                scripted.popleft()()
         finally:
             self._serving = False
 

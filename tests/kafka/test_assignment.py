@@ -81,6 +81,11 @@ def test_start_fail_names_the_partition_without_a_commit() -> None:
         place("fail", 20, -1001)
 
 
+def test_nobody_is_asked_about_nothing() -> None:
+    consumer: Any = FakeConsumer()
+    assert policy("fail").place(consumer, [], generation=4) == []
+
+
 def test_no_answer_may_pass() -> None:
     with pytest.raises(SourceUnavailable):
         place("earliest")

@@ -263,6 +263,44 @@ def test_a_delivery_that_is_refused_for_good_outweighs_everything(
         commit(sink)
 
 
+def test_what_failed_is_forgotten_with_its_transaction(cluster: Cluster, sink: TransactionalKafkaSink) -> None:
+    sink.publish(BATCH)
+    cluster.producers[0].failed(KafkaError(KafkaError._MSG_TIMED_OUT), Message())
+    sink.abort(soon(cluster))
+    assert sink.room() > 0
+
+
+def test_a_delivery_that_failed_because_the_producer_was_shut_out_is_no_refusal(
+    cluster: Cluster, sink: TransactionalKafkaSink
+) -> None:
+    sink.publish(BATCH)
+    cluster.producers[0].failed(FENCED, Message())
+    assert sink.room() == 0
+    cluster.script["offsets"].append(FENCED)
+    with pytest.raises(SinkUnavailable):
+        commit(sink)
+
+
+def test_why_a_transaction_could_not_begin_is_said_when_it_is_committed(
+    cluster: Cluster, sink: TransactionalKafkaSink
+) -> None:
+    cluster.script["begin"].append(FENCED)
+    assert sink.publish(BATCH) == []
+    assert cluster.producers[0].sent == []
+    with pytest.raises(SinkUnavailable, match="fenced by newer producer instance"):
+        commit(sink)
+
+
+def test_a_commit_that_nobody_waits_for_any_more_is_given_up(cluster: Cluster, sink: TransactionalKafkaSink) -> None:
+    sink._commit_timeout_s = float("inf")
+    cluster.script["commit"].extend([AGAIN] * 200_000)
+    sink.begin_commit(COMMITS, b"member")
+    # The fake time flies on the other thread.
+    sink.abort(soon(cluster, 1e8))
+    assert cluster.script["commit"], "it went on to the end"
+    assert len(cluster.producers) == 2
+
+
 def test_what_an_abort_purges_is_no_failure(cluster: Cluster, sink: TransactionalKafkaSink) -> None:
     sink.publish(BATCH)
     cluster.producers[0].failed(KafkaError(KafkaError._PURGE_QUEUE), Message())

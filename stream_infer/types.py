@@ -94,7 +94,7 @@ class Status(enum.IntEnum):
 
     @property
     def stage(self) -> str:
-        """Where along the line the event failed: ``decode``, ``infer``, ``encode``; ``crash`` where nobody lived to say."""
+        """Where the event failed: ``decode``, ``infer``, ``encode``, or ``crash`` where nobody lived to say."""
         if self is Status.CRASHED:
             return "crash"
         if self in (Status.MODEL_FAILED, Status.MODEL_OUTPUT):

@@ -29,7 +29,6 @@ from stream_infer.types import (
     Status,
 )
 
-
 _CRASHED = "the process ended each time this event was tried, also when it was tried alone"
 
 

@@ -175,7 +175,7 @@ def test_retries_have_a_budget() -> None:
 def test_being_fenced_ends_the_run(line: ExactLine) -> None:
     line.fill(4, partitions=1)
     line.sink.failures.append((SinkUnavailable("fenced"), False))
-    line.sink.abort_failures.append(Fenced("another instance"))  # type: ignore[arg-type]
+    line.sink.abort_failures.append(Fenced("another instance"))
     line.pipeline.start()
     with pytest.raises(Fenced):
         line.steps(100)

@@ -70,7 +70,9 @@ def test_nothing_is_shed_unless_an_age_is_set() -> None:
 def test_events_older_than_the_age_are_shed() -> None:
     parts = Parts()
     work = Work(parts, parts, FakeClock(wall_ms=NOW_MS), max_age_ms=5_000)
-    work.score(Records.concat([records([b"a"], timestamp_ms=NOW_MS - 5_001), records([b"b"], timestamp_ms=NOW_MS - 5_000)]))
+    work.score(
+        Records.concat([records([b"a"], timestamp_ms=NOW_MS - 5_001), records([b"b"], timestamp_ms=NOW_MS - 5_000)])
+    )
     assert parts.shed is not None
     assert parts.shed.tolist() == [True, False]
 

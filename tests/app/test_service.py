@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from stream_infer.app.assembly import all_topics, settings
+from stream_infer.app.assembly import all_topics, delivery_settings, settings
 from stream_infer.app.service import LoopWatch, Signals
 from stream_infer.config.load import config_from_mapping
 from stream_infer.config.options import RunOptions
@@ -30,22 +30,23 @@ CONFIG = {
 
 
 def test_milliseconds_of_the_config_are_seconds_in_the_line() -> None:
-    numbers = settings(config_from_mapping(CONFIG), RunOptions())
-    assert numbers.linger_s == pytest.approx(0.007)
-    assert numbers.commit_interval_s == pytest.approx(0.25)
-    assert numbers.drain_timeout_s == 12
-    assert numbers.commits
+    config = config_from_mapping(CONFIG)
+    assert settings(config, RunOptions()).linger_s == pytest.approx(0.007)
+    assert settings(config, RunOptions()).drain_timeout_s == 12
+    assert delivery_settings(config, RunOptions()).commit_interval_s == pytest.approx(0.25)
 
 
 def test_options_of_the_command_line_outrank_the_config() -> None:
     options = RunOptions(dry_run=True, max_events=5, until_caught_up=True, drain_timeout_seconds=3)
     numbers = settings(config_from_mapping(CONFIG), options)
-    assert (numbers.drain_timeout_s, numbers.max_records, numbers.until_caught_up, numbers.commits) == (
-        3,
-        5,
-        True,
-        False,
-    )
+    assert (numbers.drain_timeout_s, numbers.max_records, numbers.until_caught_up) == (3, 5, True)
+    assert not delivery_settings(config_from_mapping(CONFIG), options).commits
+
+
+def test_what_a_dead_process_can_have_had_open_is_bounded_by_what_may_be_uncommitted_and_buffered() -> None:
+    config = config_from_mapping({**CONFIG, "flow": {"max_unacknowledged": 5000, "max_buffered_records": 1000}})
+    numbers = delivery_settings(config, RunOptions())
+    assert (numbers.max_uncommitted, numbers.watch_records) == (5000, 6000)
 
 
 def test_every_topic_of_a_config_is_known_inputs_first() -> None:

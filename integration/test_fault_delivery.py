@@ -87,7 +87,7 @@ def test_an_event_that_is_too_large_for_its_topic(scenario: Scenario, admin: Adm
 
     program = scenario.run()
     assert program.wait(60) == 1
-    assert "larger than the topic takes; raise max.message.bytes of the topic" in program.stderr
+    assert "larger than the topic takes; raise its max.message.bytes" in program.stderr
     assert "Traceback" not in program.stderr
     assert set(scenario.committed().values()) <= {0}, "nothing was committed past what was not delivered"
     assert len(scenario.scored()) == 0

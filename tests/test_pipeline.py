@@ -393,3 +393,30 @@ def test_too_many_rejects_end_the_run_before_the_batch_that_has_them_is_publishe
         line.pipeline.run(lambda: False)
     assert len(line.delivered()) == 4
     assert line.committed == {}
+
+
+def test_a_revoke_that_comes_along_with_the_answer_to_a_commit_ends_that_commit_itself(line: Line) -> None:
+    """Found by a trial: the commit was concluded twice."""
+    line.fill(4)
+    begin(line)
+    line.steps_until(lambda: len(line.sink.acknowledged) == 8)
+    line.source.script_at_commit(lambda: line.source.revoke(0))
+    line.steps_until(lambda: line.source.owned() == [1])
+    line.steps_until(lambda: line.committed == {0: 4, 1: 4})
+    assert sorted(line.delivered()) == [(p, o) for p in (0, 1) for o in range(4)]
+
+
+def test_a_revoke_that_comes_along_with_a_mark_settles_what_is_open_and_nothing_else() -> None:
+    """Found by a trial: the revoke had settled the batch that was just being begun, and another one was lost."""
+    line = Line(manual=True)
+    line.fill(4)
+    line.source.script_at_commit(lambda: line.source.revoke(0))
+    line.pipeline.start()
+    for _ in range(2000):
+        if line.executor.waiting:
+            line.executor.finish(0)
+        line.pipeline.step()
+        if line.source.owned() == [1]:
+            line.source.script(lambda: line.source.assign(0))
+    assert line.committed == {0: 4, 1: 4}
+    assert sorted(set(line.delivered())) == [(p, o) for p in (0, 1) for o in range(4)]

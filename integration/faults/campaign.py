@@ -131,6 +131,7 @@ class Campaign:
                 result = run_trial(make_plan(key), stages.get(key.nodes), directory)
             except _CANNOT_BE_JUDGED as error:
                 stages.drop()
+                shutil.rmtree(directory)
                 with self._lock:
                     self._on_trouble(key, error)
                 continue

@@ -142,7 +142,7 @@ class TransactionalKafkaSink:
             self._end_commit(deadline)
             if self._state in (_State.OPEN, _State.FAILED):
                 self._abort(deadline)
-        except SinkUnavailable as error:
+        except (SinkUnavailable, FatalError) as error:
             _LOGGER.warning(
                 "an open transaction was left to its timeout, until when readers wait", extra={"reason": str(error)}
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -60,7 +61,9 @@ class Client:
         self.sent: list[bytes] = []
         self.init_transactions = lambda timeout_s: cluster.answer("init", timeout_s)
         self.begin_transaction = lambda: cluster.answer("begin")
-        self.send_offsets_to_transaction = lambda *arguments: cluster.answer("offsets", arguments[-1])
+        self.send_offsets_to_transaction: Callable[..., object] = lambda *arguments: cluster.answer(
+            "offsets", arguments[-1]
+        )
         self.commit_transaction = lambda timeout_s: cluster.answer("commit", timeout_s)
         self.abort_transaction = lambda timeout_s: cluster.answer("abort", timeout_s)
 
@@ -70,6 +73,9 @@ class Client:
     def poll(self, timeout_s: float) -> None:
         if self._cluster.script["poll"]:
             raise KafkaException(self._cluster.script["poll"].popleft())
+
+    def purge(self, **_what: Any) -> None:
+        self._cluster.calls.append("purge")
 
     def produce(self, topic: str, value: bytes, *rest: Any, **more: Any) -> None:
         if self._cluster.script["produce"]:
@@ -383,3 +389,50 @@ def test_closing_gives_an_abort_little_time(cluster: Cluster) -> None:
     began = cluster.clock.monotonic()
     made.close()
     assert cluster.clock.monotonic() - began <= 2.0
+
+
+def test_a_call_of_the_client_that_never_comes_back_is_left_behind_with_its_producer(
+    cluster: Cluster, sink: TransactionalKafkaSink
+) -> None:
+    """Found by a trial: a connection that broke between two requests left `send_offsets_to_transaction` waiting."""
+    never, freed = threading.Event(), threading.Event()
+
+    def hang(*_arguments: Any) -> None:
+        never.wait()
+        freed.set()
+
+    sink.publish(BATCH)
+    cluster.producers[0].send_offsets_to_transaction = hang
+    sink.begin_commit(COMMITS, b"member")
+    cluster.clock.advance(30.5)
+    assert not sink.commit_done()
+    cluster.clock.advance(1.0)
+    with pytest.raises(SinkUnavailable, match="does not come back"):
+        sink.commit_done()
+    assert cluster.calls[-1] == "purge"
+    sink.abort(soon(cluster))
+    assert len(cluster.producers) == 2
+    sink.publish(BATCH)
+    commit(sink)
+    never.set()
+    assert freed.wait(10.0)
+
+
+def test_too_many_of_them_end_the_process(cluster: Cluster, sink: TransactionalKafkaSink) -> None:
+    never = threading.Event()
+    for _ in range(20):
+        hang_once(cluster, sink, never)
+        with pytest.raises(SinkUnavailable):
+            sink.commit_done()
+        sink.abort(soon(cluster))
+    hang_once(cluster, sink, never)
+    with pytest.raises(FatalError, match="21 calls of the Kafka client never came back"):
+        sink.commit_done()
+    never.set()
+
+
+def hang_once(cluster: Cluster, sink: TransactionalKafkaSink, never: threading.Event) -> None:
+    sink.publish(BATCH)
+    cluster.producers[-1].send_offsets_to_transaction = lambda *_arguments: never.wait()
+    sink.begin_commit(COMMITS, b"member")
+    cluster.clock.advance(31.5)

@@ -109,6 +109,19 @@ def _fetch_kafka(directory: Path) -> None:
     _maven("-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={directory}", "-DincludeScope=runtime")
 
 
+def kafka_tool_jars() -> Path:
+    """The directory of the jar with Kafka's command-line tools, which a broker does not need; fetched as the others.
+
+    Raises:
+        ComponentUnavailable: it is not cached and Maven cannot bring it.
+    """
+    return _cached(f"kafka-tools-{KAFKA_VERSION}", _fetch_tools)
+
+
+def _fetch_tools(directory: Path) -> None:
+    _maven(MAVEN_COPY, f"-Dartifact=org.apache.kafka:kafka-tools:{KAFKA_VERSION}", f"-DoutputDirectory={directory}")
+
+
 def registry_directory(version: str) -> Path:
     """The unpacked schema registry Apicurio of ``version``, fetched by Maven the first time (about 150 MB).
 

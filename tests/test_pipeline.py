@@ -419,4 +419,4 @@ def test_a_revoke_that_comes_along_with_a_mark_settles_what_is_open_and_nothing_
         if line.source.owned() == [1]:
             line.source.script(lambda: line.source.assign(0))
     assert line.committed == {0: 4, 1: 4}
-    assert sorted(set(line.delivered())) == [(p, o) for p in (0, 1) for o in range(4)]
+    assert sorted(line.delivered()) == [(p, o) for p in (0, 1) for o in range(4)], "each once"

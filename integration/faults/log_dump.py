@@ -144,7 +144,7 @@ def _segments(data_directory: Path, topic: str) -> Iterator[Path]:
 
 
 def _dump(segments: Sequence[Path]) -> str:
-    jars = f"{artifacts.kafka_jars()}/*:{_tool_jars()}/*"
+    jars = f"{artifacts.kafka_jars()}/*:{artifacts.kafka_tool_jars()}/*"
     java = str(artifacts.find_java(artifacts.KAFKA_JAVA))
     command = [java, "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", jars, _TOOL]
     command += ["--deep-iteration", "--files", ",".join(map(str, segments))]
@@ -152,16 +152,6 @@ def _dump(segments: Sequence[Path]) -> str:
     if done.returncode:
         raise RuntimeError(f"{_TOOL} ended with code {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
     return done.stdout
-
-
-def _tool_jars() -> Path:
-    """The directory of the tool's own jar, which the broker has no need of; fetched by Maven the first time."""
-    return artifacts._cached(f"kafka-tools-{artifacts.KAFKA_VERSION}", _fetch_tool)
-
-
-def _fetch_tool(directory: Path) -> None:
-    artifact = f"org.apache.kafka:kafka-tools:{artifacts.KAFKA_VERSION}"
-    artifacts._maven(artifacts.MAVEN_COPY, f"-Dartifact={artifact}", f"-DoutputDirectory={directory}")
 
 
 __all__ = ["Place", "RecordFate", "parse_dump", "read_fates"]

@@ -268,7 +268,9 @@ def _enum(tree: Mapping[str, Any], full: str) -> Node:
         raise SchemaRefused(f"the enum {full} has no symbols")
     if default is not None and default not in symbols:
         raise SchemaRefused(f"the default of the enum {full} is none of its symbols")
-    return Node("enum", name=full, symbols=tuple(symbols), default_symbol=default, min_bytes=1)
+    return Node(
+        "enum", name=full, symbols=tuple(symbols), default_symbol=default, min_bytes=1, unpaid=-MAX_FREE_PER_BYTE
+    )
 
 
 def _are_names(names: Any) -> bool:

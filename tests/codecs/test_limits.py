@@ -352,3 +352,10 @@ def test_a_carried_decimal_of_absurd_size_is_refused(number: bytes) -> None:
     for type_ in (decimal, ["null", decimal, "double"]):
         write = json_to_avro(parse_schema(type_))
         assert memory_of(lambda write=write: write(number)) < 30 * len(number) + 10 * SLACK  # type: ignore[misc]
+
+
+def test_items_that_pay_for_what_they_hold_are_taken() -> None:
+    symbol = {"type": "enum", "name": "Colour", "symbols": ["red", "green"]}
+    parse_schema(
+        {"type": "array", "items": {"type": "record", "name": "Item", "fields": [{"name": "c", "type": symbol}]}}
+    )

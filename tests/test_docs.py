@@ -123,6 +123,7 @@ def test_flags_named_alone_exist() -> None:
         "--check",
         "--reset-offsets",
         "--delete-offsets",
+        "--explain",
     }
     for page in PAGES:
         for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")):

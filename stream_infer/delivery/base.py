@@ -203,11 +203,7 @@ class Delivery(abc.ABC):
 
     def may_try(self, records: Records) -> bool:
         """True when these records may be decoded and scored: whatever a crash has to leave behind is committed."""
-        if not self._settings.commits:
-            return True
-        if self.careful and self.offsets.committable():
-            return False
-        return not self._crashes.marks(records, self.offsets.restarts())
+        return not self._waits_for_commit() and not self._marks(records)
 
     def mark(self, records: Records) -> bool:
         """Commit what a crash has to leave behind. False when there is nothing to commit, or it must wait.
@@ -217,14 +213,20 @@ class Delivery(abc.ABC):
         Raises:
             CommitFailed: it could not be committed now.
         """
-        if self.may_try(records) or self._checkpoint.phase is not Phase.IDLE:
+        if self._waits_for_commit() or self._checkpoint.phase is not Phase.IDLE:
             return False
-        if self.careful and self.offsets.committable():
-            return False
-        marks = self._crashes.marks(records, self.offsets.restarts())
-        self._source.commit_now(marks, Deadline.after(self._settings.commit_timeout_s, self._now()))
-        self._crashes.marked({split: commit for split, commit in marks.items() if self.offsets.owns(split)})
-        return True
+        marks = self._marks(records)
+        if marks:
+            self._source.commit_now(marks, Deadline.after(self._settings.commit_timeout_s, self._now()))
+            self._crashes.marked({split: commit for split, commit in marks.items() if self.offsets.owns(split)})
+        return bool(marks)
+
+    def _waits_for_commit(self) -> bool:
+        """True under suspicion while something is settled and not committed: it would be suspected, too."""
+        return self.careful and bool(self.offsets.committable())
+
+    def _marks(self, records: Records) -> dict[Split, Commit]:
+        return self._crashes.marks(records, self.offsets.restarts()) if self._settings.commits else {}
 
     # ------------------------------------------------------------------ checkpoint
 

@@ -78,6 +78,15 @@ _PRODUCER: Properties = {
     "linger.ms": 5,
 }
 
+_TRANSACTIONAL: Properties = {
+    # Sending offsets waits without any timeout until the group's coordinator is connected (librdkafka issue 5456). So a
+    # lost connection is to be back soon,
+    "reconnect.backoff.max.ms": 1000,
+    # and the broker must not be forgotten meanwhile, as by default all are when none can be reached: such a wait never
+    # ends (issue 5511). The way to brokers that have moved is a new producer, which every failed commit leads to.
+    "metadata.recovery.strategy": "none",
+}
+
 
 class Transaction(NamedTuple):
     """What a producer of transactions is called, and how long one may be open."""
@@ -140,7 +149,7 @@ def producer_properties(
     if transaction is not None:
         # The broker ends a transaction that is older, and with it the producer; librdkafka refuses longer ones.
         publish_timeout_ms = min(publish_timeout_ms, transaction.timeout_ms)
-        defaults["socket.timeout.ms"] = min(10_000, transaction.timeout_ms)
+        defaults |= {**_TRANSACTIONAL, "socket.timeout.ms": min(10_000, transaction.timeout_ms)}
     return {
         **defaults,
         **_for_role(client, "producer"),

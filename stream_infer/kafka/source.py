@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -52,6 +53,8 @@ _PLACE_AGAIN_S = 4.0
 """Pause before that, in which the other partitions are read."""
 _PROBE_TIMEOUT_S = 0.5
 """How long a poll asks for a sign of life while all brokers are down."""
+_CLOSE_TIMEOUT_S = 4.0
+"""How long leaving the group may take. If it does not end, the group waits for the session to run out."""
 _SERVE_S = 0.002
 """Slice in which a synchronous commit waits for its answer: the client's poll goes on waiting when it has come."""
 _COMMIT_LOOKUP_S = 0.5
@@ -126,10 +129,15 @@ class KafkaSource:
             )
 
     def close(self) -> None:
-        """Leave the group, without committing anything."""
+        """Leave the group, without committing anything. Where no broker answers, that is not waited for."""
         # The client revokes everything from inside close; polling there, as a commit would, never returns.
         self._closing = True
-        self._consumer.close()
+        # While a commit is still on its way the client's close waits for as long as a request may take.
+        leaving = threading.Thread(target=self._consumer.close, name="leave-group", daemon=True)
+        leaving.start()
+        leaving.join(_CLOSE_TIMEOUT_S)
+        if leaving.is_alive():
+            _LOGGER.warning("the group was not left: no answer", extra={"waited_seconds": _CLOSE_TIMEOUT_S})
 
     # ------------------------------------------------------------------ read
 

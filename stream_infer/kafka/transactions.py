@@ -242,8 +242,9 @@ class TransactionalKafkaSink:
     def _check_hung(self, commit: TransactionCommit) -> None:
         """Give up a call of the client that does not come back, with its thread and its producer.
 
-        Seen with 2.16: where the connection breaks between the two requests of ``send_offsets_to_transaction`` the
-        client forgets that somebody waits for the answer, and no timeout of its own ends the call.
+        Sending offsets waits for the group's coordinator without a timeout, and forever where the client has dropped
+        that broker meanwhile (librdkafka issues 5456 and 5511). The defaults in `stream_infer.kafka.properties` keep
+        it from dropping any but those that left the cluster.
 
         Raises:
             SinkUnavailable: it was given up.
@@ -257,6 +258,8 @@ class TransactionalKafkaSink:
         self._publisher.leave_behind()
         if self._hung > _MOST_HUNG:
             raise FatalError(f"{_COMMITTING}: {self._hung} calls of the Kafka client never came back")
+        # The thread ends, and lets go of the producer, if its call comes back after all.
+        self._commits.put(None)
         self._start_thread()
         raise SinkUnavailable(f"{_COMMITTING}: the Kafka client does not come back, and gets a successor")
 

@@ -93,7 +93,7 @@ def test_a_generation_is_not_used_twice(kafka: Kafka, topics: Topics, join: Join
     first = join(topic, group, client=client)
     poll_until(lambda: len(first.listener.owned) == 2, first)
     second = join(topic, group, client=client)
-    poll_until(lambda: len(second.listener.owned) == 1, first, second)
+    poll_until(lambda: [len(member.listener.owned) for member in (first, second)] == [1, 1], first, second)
     given = [split for kind, splits in first.listener.told if kind == "assigned" for split in splits]
     assert len(given) == len(set(given)) == 3
 

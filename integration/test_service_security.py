@@ -229,7 +229,7 @@ def test_a_topic_that_may_be_seen_but_not_used(secured: Secured, missing: int) -
         partition, offset = secured.place_of(BAD_EVENT)
         assert committed.get(partition, 0) <= offset
     else:
-        assert committed == {}
+        assert not any(committed.values()), "a mark commits where reading began, and nothing more"
 
 
 def test_tokens_instead_of_passwords(secured: Secured) -> None:

@@ -364,6 +364,8 @@ class KafkaSource:
     # ------------------------------------------------------------------ partitions
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._closing:
+            return
         self._watch.answered()
         with self._callback():
             try:

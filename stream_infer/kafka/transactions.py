@@ -13,10 +13,10 @@ begun or aborted, so the two never use the producer at the same time.
                                                  |      |
                                                  +------+-> LOST --a new producer--> NEW --init_transactions--> IDLE
 
-An error of the client has three flags, and they say what to do, never its code:
+An error of the client has three flags, and they say what to do:
 
     retriable            the same call again, until the deadline
-    txn_requires_abort   abort; the producer lives on
+    txn_requires_abort   abort; the producer lives on, unless the error is that no answer came
     fatal, or none       the producer is past saving: a new one takes its name
 
 A new producer of the same name ends with its start (``init_transactions``) what the old one left open: the broker
@@ -43,7 +43,7 @@ from stream_infer.clock import Clock, Deadline
 from stream_infer.errors import FatalError, Fenced, SinkUnavailable, StreamInferError
 from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.commits import as_partitions
-from stream_infer.kafka.errors import CLIENT_EXCEPTIONS, client_error, describe, is_refusal, to_error
+from stream_infer.kafka.errors import CLIENT_EXCEPTIONS, client_error, describe, is_refusal, is_transient, to_error
 from stream_infer.kafka.fencing import FENCED, Fencing
 from stream_infer.kafka.properties import Properties
 from stream_infer.kafka.publisher import Outputs, Publisher
@@ -340,7 +340,7 @@ class TransactionalKafkaSink:
             self._lose(error)
 
     def _failed(self, error: KafkaError | None) -> None:
-        if error is not None and error.txn_requires_abort():
+        if error is not None and error.txn_requires_abort() and not _is_silence(error):
             self._state, self._failed_by = _State.FAILED, error
         else:
             self._lose(error)
@@ -366,6 +366,11 @@ class TransactionalKafkaSink:
 
     def _after(self, seconds: float) -> Deadline:
         return Deadline.after(seconds, self._clock.monotonic())
+
+
+def _is_silence(error: KafkaError) -> bool:
+    """True where offsets may still be on their way. The client would abort: it does not know of the next transaction."""
+    return is_transient(error) and error.code() not in _GROUP_MOVED_ON
 
 
 __all__ = ["TransactionalKafkaSink"]

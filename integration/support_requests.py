@@ -25,6 +25,9 @@ class Api(enum.IntEnum):
 
     PRODUCE = 0
     OFFSET_COMMIT = 8
+    ADD_OFFSETS_TO_TXN = 25
+    END_TXN = 26
+    TXN_OFFSET_COMMIT = 28
 
 
 class RequestProxy(TcpProxy):
@@ -47,11 +50,15 @@ class RequestProxy(TcpProxy):
         with self._gate:
             self._withheld = frozenset(kinds)
 
-    def let_through(self) -> None:
-        """Keep nothing back, and send what was kept, in the order in which it came."""
+    def let_through(self, first: int | None = None) -> None:
+        """Send what was kept, in the order in which it came, and keep nothing back from now on.
+
+        With ``first`` only that many requests are sent, and the others stay withheld.
+        """
         with self._gate:
-            self._withheld = frozenset()
-            waiting, self._waiting = self._waiting, []
+            if first is None:
+                self._withheld = frozenset()
+            waiting, self._waiting = self._waiting[:first], [] if first is None else self._waiting[first:]
             for target, request in waiting:
                 # The connection may have ended meanwhile: then the request is lost with it.
                 with contextlib.suppress(OSError, ValueError):

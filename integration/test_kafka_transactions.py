@@ -5,109 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from integration.brokers import Kafka
-from integration.kafka_rig import CLOCK, QUICK, Member, admin_of, fill, messages_in
-from integration.local_kafka import LocalKafka
+from integration.kafka_rig import CLOCK, Member, fill
 from integration.mock.rig import scored_batch
-from integration.proxy import Mode, TcpProxy
 from integration.topics import Topics, unique_name
-from stream_infer.clock import Deadline
+from integration.transaction_rig import Rig, commit, soon, take_the_name
 from stream_infer.errors import CommitFailed, FatalError, Fenced, SinkUnavailable, SourceUnavailable, TopicMissing
-from stream_infer.kafka.properties import Transaction, producer_properties
-from stream_infer.kafka.publisher import Outputs, Route
 from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.types import Commit, Reject, Split, Status
-
-IMPATIENT = {"socket.timeout.ms": 1000}
-"""A connection that is silent is given up sooner than by default."""
-
-
-def soon(seconds: float = 20) -> Deadline:
-    return Deadline.after(seconds, CLOCK.monotonic())
-
-
-@dataclass
-class Rig:
-    """A member of a group that owns the one partition of its input, and sinks that commit for it."""
-
-    address: str
-    topics: Topics
-    input: str = field(init=False)
-    output: str = field(init=False)
-    flagged: str = field(init=False)
-    dead: str = field(init=False)
-    group: str = field(default_factory=lambda: unique_name("group"))
-    opened: list[TransactionalKafkaSink] = field(default_factory=list)
-    members: list[Member] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.input, self.output, self.flagged, self.dead = (self.topics.create(1) for _ in range(4))
-
-    def join(self, client: Mapping[str, Any] = QUICK) -> Member:
-        """One more member of the group. It is assigned when somebody polls it."""
-        self.members.append(Member(self.address, self.input, self.group, client=client))
-        return self.members[-1]
-
-    def owner(self) -> tuple[Member, Split]:
-        """A member, and the split that it owns."""
-        member = self.join()
-        while not member.listener.owned:
-            member.poll()
-        return member, member.listener.owned[0]
-
-    def sink(
-        self,
-        *,
-        name: str | None = None,
-        stable: bool = False,
-        through: str | None = None,
-        client: Mapping[str, Any] | None = None,
-        transaction_timeout_ms: int = 30_000,
-        commit_timeout_s: float = 20,
-    ) -> TransactionalKafkaSink:
-        """A started sink; ``through`` is an address other than the broker's own."""
-        transaction = Transaction(name or unique_name("instance"), transaction_timeout_ms)
-        address = through or self.address
-        properties = producer_properties(
-            address, client or {}, client_id="tests", publish_timeout_s=20, transaction=transaction
-        )
-        sink = TransactionalKafkaSink(
-            properties,
-            admin_of(address),
-            outputs=Outputs(self.output, self.dead, self.group, (Route("flagged", self.flagged),)),
-            stable_name=stable,
-            commit_timeout_s=commit_timeout_s,
-            clock=CLOCK,
-        )
-        sink.start()
-        self.opened.append(sink)
-        return sink
-
-    def seen(self, topic: str | None = None) -> list[bytes | None]:
-        """Values that a reader of committed events sees."""
-        return [message.value() for message in messages_in(self.address, topic or self.output)]
-
-    def committed(self) -> tuple[int, str | None]:
-        """Offset and note, as another process sees them; it waits for open transactions."""
-        consumer = Consumer({"bootstrap.servers": self.address, "group.id": self.group})
-        [found] = consumer.committed([TopicPartition(self.input, 0)], timeout=10)
-        consumer.close()
-        return found.offset, found.metadata
-
-    def close(self) -> None:
-        for sink in self.opened:
-            sink.close()
-        for member in self.members:
-            member.source.close()
 
 
 @pytest.fixture
@@ -115,35 +27,6 @@ def rig(kafka: Kafka, topics: Topics) -> Iterator[Rig]:
     made = Rig(kafka.bootstrap_servers, topics)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def strict_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """A broker that ends transactions as soon as they are too old, instead of within ten seconds."""
-    settings = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}
-    with LocalKafka(tmp_path_factory.mktemp("strict-kafka"), heap="256m", settings=settings) as broker:
-        yield broker
-
-
-@pytest.fixture
-def strict_rig(strict_kafka: LocalKafka) -> Iterator[Rig]:
-    made = Rig(strict_kafka.bootstrap_servers, Topics(strict_kafka.bootstrap_servers))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def proxy(strict_kafka: LocalKafka, tcp_proxy: Callable[..., TcpProxy]) -> TcpProxy:
-    """Before the broker of `strict_rig`."""
-    advertised_port = int(strict_kafka.advertised_address.rsplit(":", 1)[1])
-    return tcp_proxy(strict_kafka.proxied_address, advertised_port)
-
-
-def commit(sink: TransactionalKafkaSink, commits: Mapping[Split, Commit], membership: bytes) -> None:
-    deadline = soon(30)
-    sink.begin_commit(commits, membership)
-    while not sink.commit_done(0.1):
-        assert not deadline.passed(CLOCK.monotonic()), "not answered in time"
 
 
 def test_events_routes_dead_letters_offsets_and_notes_are_one(rig: Rig) -> None:
@@ -184,15 +67,15 @@ def test_what_was_aborted_is_never_seen(rig: Rig) -> None:
 
 
 def test_commits_are_carried_out_by_a_thread_of_their_own_that_ends_with_the_sink(rig: Rig) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     sink = rig.sink()
-    assert [thread.name for thread in threading.enumerate()].count("transaction") == 1
+    made = set(threading.enumerate()) - before
+    assert [thread.name for thread in made].count("transaction") == 1
     rig.opened.remove(sink)
     sink.close()
-    deadline = soon(5)
-    while threading.active_count() > before:
-        assert not deadline.passed(CLOCK.monotonic()), threading.enumerate()
-        time.sleep(0.01)
+    for thread in made:
+        thread.join(5)
+        assert not thread.is_alive(), thread
 
 
 # ------------------------------------------------------------------ the group moves on
@@ -239,12 +122,6 @@ def test_who_did_not_poll_in_time_is_no_member(rig: Rig) -> None:
 
 
 # ------------------------------------------------------------------ another one takes the name
-
-
-def take_the_name(rig: Rig, name: str) -> Producer:
-    rival = Producer({"bootstrap.servers": rig.address, "transactional.id": name})
-    rival.init_transactions(20)
-    return rival
 
 
 @pytest.mark.parametrize("moment", ["before it begins", "while it is open"])
@@ -314,21 +191,6 @@ def test_a_random_name_has_no_rival(rig: Rig) -> None:
     assert sink.room() > 0
 
 
-def test_a_transaction_that_became_too_old_is_no_rivalry(strict_rig: Rig) -> None:
-    member, split = strict_rig.owner()
-    sink = strict_rig.sink(stable=True, transaction_timeout_ms=1000)
-    for _ in range(2):
-        sink.publish(scored_batch([b"too old"]))
-        sink._publisher.flush(10)
-        time.sleep(1.5)
-        with pytest.raises(SinkUnavailable):
-            commit(sink, {split: Commit(1)}, member.source.membership())
-        sink.abort(soon())
-    sink.publish(scored_batch([b"kept"]))
-    commit(sink, {split: Commit(1)}, member.source.membership())
-    assert strict_rig.seen() == [b"kept"]
-
-
 def test_a_predecessor_that_died_keeps_nobody_waiting(rig: Rig) -> None:
     name = unique_name("name")
     rig.sink(name=name, stable=True).publish(scored_batch([b"of the dead"]))
@@ -338,83 +200,6 @@ def test_a_predecessor_that_died_keeps_nobody_waiting(rig: Rig) -> None:
     sink.publish(scored_batch([b"kept"]))
     commit(sink, {split: Commit(1)}, member.source.membership())
     assert rig.seen() == [b"kept"]
-
-
-# ------------------------------------------------------------------ a network that swallows
-
-
-def test_a_commit_without_an_answer_is_settled_by_asking_the_group(strict_rig: Rig, proxy: TcpProxy) -> None:
-    member, split = strict_rig.owner()
-    sink = strict_rig.sink(through=proxy.address, client=IMPATIENT, commit_timeout_s=1)
-    sink.publish(scored_batch([b"maybe"]))
-    sink._publisher.flush(10)
-    proxy.mode = Mode.BLACK_HOLE
-    began = CLOCK.monotonic()
-    sink.begin_commit({split: Commit(1)}, member.source.membership())
-    assert not sink.commit_done()
-    assert CLOCK.monotonic() - began < 0.5
-    assert sink.room() == 0
-    with pytest.raises(SinkUnavailable, match=f"no answer in time from {proxy.address}"):
-        sink.commit_done(10)
-    began = CLOCK.monotonic()
-    with pytest.raises(SinkUnavailable):
-        sink.abort(soon(1))
-    assert CLOCK.monotonic() - began < 3
-    assert sink.room() == 0
-    proxy.mode = Mode.PASS
-    abort_at_last(sink)
-    happened = member.source.committed([split]) == {split: 1}
-    assert strict_rig.seen() == ([b"maybe"] if happened else [])
-    sink.publish(scored_batch([b"kept"]))
-    commit(sink, {split: Commit(2)}, member.source.membership())
-    assert strict_rig.seen()[-1] == b"kept"
-
-
-def abort_at_last(sink: TransactionalKafkaSink) -> None:
-    """Try until it works, as the pipeline does."""
-    deadline = soon(40)
-    while True:
-        try:
-            sink.abort(soon(5))
-        except SinkUnavailable:
-            assert not deadline.passed(CLOCK.monotonic()), "the network is back and nothing was aborted"
-        else:
-            return
-
-
-def test_a_commit_that_nobody_waits_for_is_given_up(strict_rig: Rig, proxy: TcpProxy) -> None:
-    member, split = strict_rig.owner()
-    sink = strict_rig.sink(through=proxy.address, client=IMPATIENT, commit_timeout_s=60)
-    # Not a message is delivered, so the commit never comes to its end.
-    proxy.mode = Mode.BLACK_HOLE
-    sink.publish(scored_batch([b"lost"]))
-    sink.begin_commit({}, member.source.membership())
-    proxy_back = threading.Timer(1.0, setattr, (proxy, "mode", Mode.PASS))
-    proxy_back.start()
-    abort_at_last(sink)
-    proxy_back.join()
-    sink.publish(scored_batch([b"kept"]))
-    commit(sink, {split: Commit(1)}, member.source.membership())
-    assert strict_rig.seen()[-1] == b"kept"
-
-
-@pytest.mark.parametrize("committing", [False, True])
-def test_closing_does_not_wait_for_a_network_that_swallows(
-    strict_rig: Rig, proxy: TcpProxy, committing: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    member, split = strict_rig.owner()
-    sink = strict_rig.sink(through=proxy.address)
-    sink.publish(scored_batch([b"lost"]))
-    sink._publisher.flush(10)
-    proxy.mode = Mode.BLACK_HOLE
-    if committing:
-        sink.begin_commit({split: Commit(1)}, member.source.membership())
-    strict_rig.opened.remove(sink)
-    began = CLOCK.monotonic()
-    with caplog.at_level(logging.WARNING, "stream_infer.kafka"):
-        sink.close()
-    assert CLOCK.monotonic() - began < 3
-    assert "an open transaction was left to its timeout" in caplog.text
 
 
 def test_closing_ends_the_open_transaction(rig: Rig) -> None:

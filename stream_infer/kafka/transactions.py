@@ -117,7 +117,7 @@ class TransactionalKafkaSink:
         self._failed_by: KafkaError | None = None
         self._topics_in_doubt = False
         self._commit: TransactionCommit | None = None
-        self._hung = 0
+        self._hung: list[threading.Event] = []
         self._commits: queue.SimpleQueue[TransactionCommit | None] = queue.SimpleQueue()
 
     # ------------------------------------------------------------------ life
@@ -253,11 +253,12 @@ class TransactionalKafkaSink:
         if self._clock.monotonic() < commit.hung_at:
             return
         self._commit = None
-        self._hung += 1
         self._lose(None)
         self._publisher.leave_behind()
-        if self._hung > _MOST_HUNG:
-            raise FatalError(f"{_COMMITTING}: {self._hung} calls of the Kafka client never came back")
+        # Some are only late: a request that was sent just before the deadline has its own timeout.
+        self._hung = [ended for ended in (*self._hung, commit.ended) if not ended.is_set()]
+        if len(self._hung) > _MOST_HUNG:
+            raise FatalError(f"{_COMMITTING}: {len(self._hung)} calls of the Kafka client never came back")
         # The thread ends, and lets go of the producer, if its call comes back after all.
         self._commits.put(None)
         self._start_thread()
@@ -369,7 +370,7 @@ class TransactionalKafkaSink:
 
 
 def _is_silence(error: KafkaError) -> bool:
-    """True where offsets may still be on their way. The client would abort: it does not know of the next transaction."""
+    """True where offsets may still be on their way: they would fall into the next transaction of the same producer."""
     return is_transient(error) and error.code() not in _GROUP_MOVED_ON
 
 

@@ -57,6 +57,17 @@ def test_no_delivery_outlives_its_transaction(publish_timeout_s: float, delivery
     assert "transactional.id" not in producer({})
 
 
+def test_a_transactional_producer_remembers_its_brokers_and_soon_tries_them_again() -> None:
+    transaction = Transaction("svc-g-0", 15_000)
+    properties = producer_properties(ADDRESS, {}, client_id="svc", publish_timeout_s=30, transaction=transaction)
+    assert properties["metadata.recovery.strategy"] == "none"
+    assert properties["reconnect.backoff.max.ms"] == 1000
+    assert not {"metadata.recovery.strategy", "reconnect.backoff.max.ms"} & set(producer({}))
+    slower = {"producer": {"reconnect.backoff.max.ms": 5000}}
+    properties = producer_properties(ADDRESS, slower, client_id="svc", publish_timeout_s=30, transaction=transaction)
+    assert properties["reconnect.backoff.max.ms"] == 5000
+
+
 @pytest.mark.parametrize(
     ("client", "path"),
     [

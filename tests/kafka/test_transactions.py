@@ -2,138 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
-from stream_infer.clock import Deadline
 from stream_infer.errors import FatalError, Fenced, NotAuthorized, SinkUnavailable, TopicMissing
-from stream_infer.kafka import publisher as publisher_module
-from stream_infer.kafka.properties import Transaction, producer_properties
-from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.transactions import TransactionalKafkaSink
-from stream_infer.testing import FakeClock, FakeWork, records
-from stream_infer.types import Commit, Split
+from tests.kafka.scripted_cluster import AGAIN, BATCH, COMMITS, Cluster, Message, commit, new_sink, soon
 
-BATCH = FakeWork().score(records([b"one", b"bad", b"two"])).batch
-COMMITS = {Split("payments", 0, 1): Commit(3, "running")}
-AGAIN = KafkaError(KafkaError._TIMED_OUT, retriable=True)
 FENCED = KafkaError(KafkaError._FENCED, "fenced by newer producer instance", fatal=True)
 MOVED_ON = KafkaError(KafkaError.ILLEGAL_GENERATION, txn_requires_abort=True)
 SPOILT = KafkaError(KafkaError._INCONSISTENT, "1 message(s) failed delivery", txn_requires_abort=True)
-
-
-class Cluster:
-    """What the clients are answered, and what they asked. ``script["commit"]`` holds errors for the next commits."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.script: dict[str, deque[KafkaError]] = defaultdict(deque)
-        self.calls: list[str] = []
-        self.producers: list[Client] = []
-        self.topics_exist = True
-
-    def require_topics(self, names: list[str]) -> None:
-        """As the admin does."""
-        self.calls.append("topics")
-        if not self.topics_exist:
-            raise TopicMissing(f"topics do not exist: {names}")
-
-    def answer(self, call: str, timeout_s: float = 0.0) -> None:
-        self.calls.append(call)
-        if self.script[call]:
-            error = self.script[call].popleft()
-            if error.retriable():
-                self.clock.sleep(timeout_s)
-            raise KafkaException(error)
-
-
-class Client:
-    """A producer of the `Cluster`."""
-
-    def __init__(self, cluster: Cluster, settings: dict[str, Any]) -> None:
-        self._cluster = cluster
-        self.failed: Callable[[KafkaError, Any], None] = settings["on_delivery"]
-        self.sent: list[bytes] = []
-        self.init_transactions = lambda timeout_s: cluster.answer("init", timeout_s)
-        self.begin_transaction = lambda: cluster.answer("begin")
-        self.send_offsets_to_transaction: Callable[..., object] = lambda *arguments: cluster.answer(
-            "offsets", arguments[-1]
-        )
-        self.commit_transaction = lambda timeout_s: cluster.answer("commit", timeout_s)
-        self.abort_transaction = lambda timeout_s: cluster.answer("abort", timeout_s)
-
-    def __len__(self) -> int:
-        return 0
-
-    def poll(self, timeout_s: float) -> None:
-        if self._cluster.script["poll"]:
-            raise KafkaException(self._cluster.script["poll"].popleft())
-
-    def purge(self, **_what: Any) -> None:
-        self._cluster.calls.append("purge")
-
-    def produce(self, topic: str, value: bytes, *rest: Any, **more: Any) -> None:
-        if self._cluster.script["produce"]:
-            raise KafkaException(self._cluster.script["produce"].popleft())
-        self.sent.append(value)
-
-
-class Message:
-    def topic(self) -> str:
-        return "scored"
-
-    def partition(self) -> int:
-        return 2
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    made = Cluster(FakeClock())
-
-    def connect(settings: dict[str, Any]) -> Client:
-        made.producers.append(Client(made, settings))
-        return made.producers[-1]
-
-    monkeypatch.setattr(publisher_module, "Producer", connect)
-    return made
-
-
-@pytest.fixture
-def sink(cluster: Cluster) -> Iterator[TransactionalKafkaSink]:
-    made = new_sink(cluster)
-    made.start()
-    cluster.calls.clear()
-    yield made
-    for errors in cluster.script.values():
-        errors.clear()
-    made.close()
-
-
-def new_sink(cluster: Cluster, *, stable: bool = True) -> TransactionalKafkaSink:
-    transaction = Transaction("svc-group-0", 15_000)
-    admin: Any = cluster
-    return TransactionalKafkaSink(
-        producer_properties("127.0.0.1:9", {}, client_id="svc", publish_timeout_s=30, transaction=transaction),
-        admin,
-        outputs=Outputs("scored", "dead", "group"),
-        stable_name=stable,
-        commit_timeout_s=30,
-        clock=cluster.clock,
-    )
-
-
-def soon(cluster: Cluster, seconds: float = 5.0) -> Deadline:
-    return Deadline.after(seconds, cluster.clock.monotonic())
-
-
-def commit(sink: TransactionalKafkaSink) -> None:
-    sink.begin_commit(COMMITS, b"member")
-    assert sink.commit_done(10.0)
 
 
 def test_a_transaction_from_begin_to_end(cluster: Cluster, sink: TransactionalKafkaSink) -> None:
@@ -187,6 +65,19 @@ def test_a_producer_past_saving_is_replaced_and_never_aborted(
     assert "abort" not in cluster.calls
     assert len(cluster.producers) == 2
     commit(sink)
+
+
+@pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.NOT_COORDINATOR])
+def test_offsets_that_may_still_be_on_their_way_never_meet_the_next_transaction(
+    cluster: Cluster, sink: TransactionalKafkaSink, code: int
+) -> None:
+    """The client would abort and go on with the same epoch."""
+    cluster.script["offsets"].append(KafkaError(code, txn_requires_abort=True))
+    with pytest.raises(SinkUnavailable):
+        commit(sink)
+    sink.abort(soon(cluster))
+    assert "abort" not in cluster.calls
+    assert len(cluster.producers) == 2
 
 
 @pytest.mark.parametrize("call", ["offsets", "commit"])
@@ -389,50 +280,3 @@ def test_closing_gives_an_abort_little_time(cluster: Cluster) -> None:
     began = cluster.clock.monotonic()
     made.close()
     assert cluster.clock.monotonic() - began <= 2.0
-
-
-def test_a_call_of_the_client_that_never_comes_back_is_left_behind_with_its_producer(
-    cluster: Cluster, sink: TransactionalKafkaSink
-) -> None:
-    """Found by a trial: a connection that broke between two requests left `send_offsets_to_transaction` waiting."""
-    never, freed = threading.Event(), threading.Event()
-
-    def hang(*_arguments: Any) -> None:
-        never.wait()
-        freed.set()
-
-    sink.publish(BATCH)
-    cluster.producers[0].send_offsets_to_transaction = hang
-    sink.begin_commit(COMMITS, b"member")
-    cluster.clock.advance(30.5)
-    assert not sink.commit_done()
-    cluster.clock.advance(1.0)
-    with pytest.raises(SinkUnavailable, match="does not come back"):
-        sink.commit_done()
-    assert cluster.calls[-1] == "purge"
-    sink.abort(soon(cluster))
-    assert len(cluster.producers) == 2
-    sink.publish(BATCH)
-    commit(sink)
-    never.set()
-    assert freed.wait(10.0)
-
-
-def test_too_many_of_them_end_the_process(cluster: Cluster, sink: TransactionalKafkaSink) -> None:
-    never = threading.Event()
-    for _ in range(20):
-        hang_once(cluster, sink, never)
-        with pytest.raises(SinkUnavailable):
-            sink.commit_done()
-        sink.abort(soon(cluster))
-    hang_once(cluster, sink, never)
-    with pytest.raises(FatalError, match="21 calls of the Kafka client never came back"):
-        sink.commit_done()
-    never.set()
-
-
-def hang_once(cluster: Cluster, sink: TransactionalKafkaSink, never: threading.Event) -> None:
-    sink.publish(BATCH)
-    cluster.producers[-1].send_offsets_to_transaction = lambda *_arguments: never.wait()
-    sink.begin_commit(COMMITS, b"member")
-    cluster.clock.advance(31.5)

@@ -13,6 +13,7 @@ from integration.local_kafka import LocalKafka
 from integration.processes import free_port
 from integration.proxy import Mode, TcpProxy
 from integration.topics import Topics, unique_name
+from stream_infer.clock import Deadline
 from stream_infer.errors import FatalError, SourceUnavailable, TopicMissing
 from stream_infer.kafka.admin import TopicInfo, TopicSpec
 
@@ -23,7 +24,10 @@ def test_topics_are_created_once_and_described(kafka: Kafka, topics: Topics) -> 
     specs = [TopicSpec(existing, 5), TopicSpec(new, 2, 1, {"retention.ms": "3600000"})]
     assert admin.create_topics(specs) == (new,)
     assert admin.create_topics(specs) == ()
-    found = admin.topics([existing, new, "no-such-topic"])
+    deadline = Deadline.after(10, CLOCK.monotonic())
+    # The controller has made it; the broker that is asked hears of it a moment later.
+    while new not in (found := admin.topics([existing, new, "no-such-topic"])):
+        assert not deadline.passed(CLOCK.monotonic()), found
     assert found == {existing: TopicInfo(existing, 3, 1), new: TopicInfo(new, 2, 1)}
     assert admin.topic_settings([new])[new]["retention.ms"] == "3600000"
 

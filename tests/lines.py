@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from stream_infer.clock import Deadline
 from stream_infer.core.flow import FlowLimits
 from stream_infer.delivery import AtLeastOnce, Delivery, DeliverySettings, ExactlyOnce
 from stream_infer.executors import InlineExecutor
@@ -122,8 +121,3 @@ class ExactLine(AnyLine):
 
 def no_jitter() -> float:
     return 0.0
-
-
-def soon(line: AnyLine) -> Deadline:
-    """Ten seconds from now."""
-    return Deadline.after(10.0, line.clock.monotonic())

@@ -64,11 +64,6 @@ class FakeSource:
         self.on_commit: Callable[[Mapping[Split, Commit]], None] = _nothing
         self._epoch = 1
 
-    @property
-    def committed_offsets(self) -> dict[int, int]:
-        """Committed offset by partition."""
-        return {partition: commit.offset for partition, commit in self.commits.items()}
-
     def append(self, partition: int, *values: bytes | None) -> None:
         """Produce values to a partition."""
         self._logs[partition].values.extend(values)

@@ -13,11 +13,10 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 from integration.artifacts import KAFKA_JAVA, KAFKA_VERSION, find_java, kafka_jars
 from integration.certificates import ServerCertificate, make_server_certificate
-from integration.processes import LOOPBACK, GuardedProcess, free_ports
+from integration.processes import LOOPBACK, Component, GuardedProcess, free_ports
 
 CLUSTER_ID = "c3RyZWFtLWluZmVyLXRlc3Q"
 ADMIN_USER = "admin"
@@ -57,7 +56,7 @@ class ProxiedListener:
     """``host:port`` of the node."""
 
 
-class LocalKafka:
+class LocalKafka(Component):
     """A broker, or a small cluster, as Java processes on the loopback interface (KRaft, combined nodes).
 
     Three listeners for clients:
@@ -210,19 +209,6 @@ class LocalKafka:
             "sasl.password": self.users[user] if password is None else password,
             "ssl.ca.location": str(self.certificate.ca),
         }
-
-    def __enter__(self) -> LocalKafka:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def launch_node(self, node: int = 1) -> None:
         """Start one node that does not run, and return at once."""

@@ -6,6 +6,7 @@ whatever happens to it (see `integration.guard`). Everything listens on 127.0.0.
 
 from __future__ import annotations
 
+import abc
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 LOOPBACK = "127.0.0.1"
 GUARD = Path(__file__).with_name("guard.py")
@@ -111,3 +114,28 @@ class GuardedProcess:
 
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+
+
+class Component(abc.ABC):
+    """Something made of such processes. A context manager: started on entry, stopped on exit."""
+
+    @abc.abstractmethod
+    def start(self, timeout_s: float = 90.0) -> None:
+        """Start it and wait until it answers."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """End whatever of it runs."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -8,11 +8,10 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 from integration.artifacts import ComponentUnavailable, find_java, registry_directory
-from integration.processes import LOOPBACK, GuardedProcess, free_port
+from integration.processes import LOOPBACK, Component, GuardedProcess, free_port
 
 API_PATH = "/apis/ccompat/v7"
 
@@ -31,7 +30,7 @@ RELEASES = (
 )
 
 
-class LocalRegistry:
+class LocalRegistry(Component):
     """A schema registry that keeps its schemas in memory. A context manager: started on entry, stopped on exit.
 
     Args:
@@ -77,19 +76,6 @@ class LocalRegistry:
         if self._process is not None:
             self._process.kill()
             self._process = None
-
-    def __enter__(self) -> LocalRegistry:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -26,7 +26,15 @@ from integration.processes import free_port
 from integration.registry import LocalRegistry
 from integration.support_log import Log
 from integration.support_program import Program
-from integration.support_scores import Scored, decode_avro, decode_json
+from integration.support_scores import (
+    Oracle,
+    Scored,
+    check_every_input,
+    check_order,
+    check_scores,
+    decode_avro,
+    decode_json,
+)
 from integration.topics import Topics, unique_name
 from stream_infer.bundle import ModelBundle
 from stream_infer.codecs import output_schema
@@ -247,6 +255,22 @@ class Scenario:
         return text
 
 
+def check_right(scenario: Scenario, payments: PaymentColumns) -> None:
+    """Each input scored exactly once, in order, with the right score, and committed.
+
+    Args:
+        scenario: with the demo's model; its run has ended.
+        payments: all of the input, in the order of `Scenario.produce_payments`.
+    """
+    scored = scenario.scored()
+    check_every_input(scored, scenario.input_ends())
+    check_order(scored)
+    oracle = Oracle.open(DEMO_BUNDLE)
+    scores = oracle.scores(oracle.matrix(payments))
+    check_scores(scored, scores, oracle.flags(scores))
+    assert scenario.committed() == scenario.input_ends()
+
+
 def _put(settings: dict[str, Any], path: str, value: Any) -> None:
     *tables, key = path.split(".")
     for table in tables:
@@ -269,4 +293,4 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-__all__ = ["DEMO_BUNDLE", "FIELDS", "Encoding", "Scenario", "write_settings"]
+__all__ = ["DEMO_BUNDLE", "FIELDS", "Encoding", "Scenario", "check_right", "write_settings"]

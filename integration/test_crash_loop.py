@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from integration import support_log
+from integration.faults.replicas import Replica
 from integration.scenario import Scenario
 from integration.slow_models import ENDLESS_BOXES, events, write_slow_bundle
-from integration.support_program import Program
 
 EVENTS = 6_000
 POISON = 2_345
 PARTITIONS = 6
 REPLICAS = 3
 _PATIENCE_S = 90.0
+_END_S = 30.0
 KINDS: dict[str, dict[str, int]] = {
     # SIGFPE inside the model.
     "crash": {"crash": 1},
@@ -28,32 +29,20 @@ KINDS: dict[str, dict[str, int]] = {
 }
 
 
-class Replicas:
-    """Programs of one scenario, each started again whenever it ends, as an orchestrator would."""
-
-    def __init__(self, scenario: Scenario, count: int) -> None:
-        self._scenario = scenario
-        self._running = [scenario.run(name=f"replica-{number}") for number in range(count)]
-        self.exit_codes: list[int] = []
-
-    def watch_until(self, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + _PATIENCE_S
-        while not condition():
-            assert time.monotonic() < give_up, f"not within {_PATIENCE_S:.0f} s:\n{self._running[0].last_words()}"
-            self._running = [self._alive(program) for program in self._running]
-            time.sleep(0.2)
-
-    def _alive(self, program: Program) -> Program:
-        if program.running:
-            return program
-        self.exit_codes.append(program.wait(1.0))
-        return self._scenario.run()
-
-    def stop(self) -> None:
-        for program in self._running:
-            program.send(signal.SIGTERM)
-        for program in self._running:
-            program.ended_well(30.0)
+def run_until(replicas: Sequence[Replica], condition: Callable[[], bool]) -> None:
+    """Start replicas again whenever they end, until ``condition`` holds; then end them in order."""
+    give_up = time.monotonic() + _PATIENCE_S
+    for replica in replicas:
+        replica.want()
+    while not condition():
+        assert time.monotonic() < give_up, f"not within {_PATIENCE_S:.0f} s:\n{replicas[0].last_words()}"
+        for replica in replicas:
+            replica.tend()
+        time.sleep(0.2)
+    for replica in replicas:
+        replica.retire()
+    for replica in replicas:
+        assert replica.ended_by(time.monotonic() + _END_S), replica.last_words()
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +62,20 @@ def test_an_event_that_kills_is_set_aside_after_three_crashes(
     places = [number % PARTITIONS for number in range(EVENTS)]
     support_log.produce(scenario.bootstrap_servers, scenario.source, values, partitions=places)
 
-    replicas = Replicas(scenario, REPLICAS)
+    replicas = [Replica(f"replica-{number}", scenario.config) for number in range(REPLICAS)]
     ends = scenario.input_ends()
-    replicas.watch_until(lambda: scenario.committed() == ends)
-    replicas.stop()
+    try:
+        run_until(replicas, lambda: scenario.committed() == ends)
+    finally:
+        for replica in replicas:
+            replica.kill()
 
-    print(f"\n{kind}, {guarantee}: exit codes {replicas.exit_codes}")
+    crashes = [code for replica in replicas for code in replica.exit_codes[:-1]]
+    print(f"\n{kind}, {guarantee}: exit codes {crashes}")
     expected = -signal.SIGFPE if kind == "crash" else 1
-    assert 1 <= len(replicas.exit_codes) <= 3
-    assert set(replicas.exit_codes) == {expected}
+    assert 1 <= len(crashes) <= 3
+    assert set(crashes) == {expected}
+    assert [replica.exit_codes[-1] for replica in replicas] == [0] * REPLICAS
     dead = scenario.dead_letters()
     assert set(dead.values) == {values[POISON]}
     headers = dict(dead.headers[0])
@@ -100,6 +94,8 @@ def _settings(guarantee: str) -> dict[str, Any]:
         "timeouts.score_seconds": 1.0,
         "sink.fields": ["id"],
         "sink.partition": "input",
+        # Each replica chooses its own port.
+        "observe.http": "127.0.0.1:0",
     }
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 
-from integration.scenario import DEMO_BUNDLE, Scenario
-from integration.support_scores import Oracle, check_every_input, check_order, check_scores
+from integration.scenario import Scenario, check_right
 from integration.topics import unique_name
 from stream_infer.testing.payments import PaymentStream
 
@@ -23,13 +22,7 @@ def test_every_payment_is_scored_once_and_right(make_scenario: Callable[..., Sce
     scenario.produce_payments(payments)
     scenario.run_to_end()
 
-    scored = scenario.scored()
-    check_every_input(scored, scenario.input_ends())
-    check_order(scored)
-    oracle = Oracle.open(DEMO_BUNDLE)
-    scores = oracle.scores(oracle.matrix(payments))
-    check_scores(scored, scores, oracle.flags(scores))
-    assert scenario.committed() == scenario.input_ends()
+    check_right(scenario, payments)
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])

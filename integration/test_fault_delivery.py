@@ -19,6 +19,9 @@ from stream_infer.testing.payments import PaymentStream
 
 PAYMENTS = 4_000
 TIMEOUT_S = 30.0
+TOO_SMALL_BYTES = 100
+"""Less than any batch of scored events, more than the 78 bytes of a transaction's marker: where the marker does not fit
+either, the broker can never end the transaction."""
 SETTINGS = {
     "batching.max_batch_size": 64,
     "delivery.commit_interval_ms": 100,
@@ -83,7 +86,7 @@ def _create(admin: AdminClient, topic: str, partitions: int) -> None:
 
 
 def test_an_event_that_is_too_large_for_its_topic(scenario: Scenario, admin: AdminClient) -> None:
-    _limit(admin, scenario.sink, 64)
+    _limit(admin, scenario.sink, TOO_SMALL_BYTES)
 
     program = scenario.run()
     assert program.wait(60) == 1
@@ -106,7 +109,7 @@ def _limit(admin: AdminClient, topic: str, nbytes: int) -> None:
 def test_the_same_under_exactly_once(make_scenario: Callable[..., Scenario], admin: AdminClient) -> None:
     scenario = make_scenario(events="json", overrides={**SETTINGS, "delivery.guarantee": "exactly_once"})
     scenario.produce_payments(PaymentStream(seed=3).columns(PAYMENTS))
-    _limit(admin, scenario.sink, 64)
+    _limit(admin, scenario.sink, TOO_SMALL_BYTES)
     program = scenario.run()
     assert program.wait(60) == 1
     assert "larger than the topic takes" in program.stderr

@@ -14,15 +14,13 @@ from integration import support_log
 from integration.local_kafka import LocalKafka
 from integration.proxy import Mode, TcpProxy
 from integration.registry import LocalRegistry
-from integration.scenario import DEMO_BUNDLE, Scenario
+from integration.scenario import Scenario, check_right
 from integration.support_program import Program
 from integration.support_scores import (
-    Oracle,
     check_every_input,
     check_keys_stay_together,
     check_order,
     check_places,
-    check_scores,
 )
 from integration.topics import Topics
 from stream_infer.testing.payments import PaymentColumns, PaymentStream
@@ -36,17 +34,6 @@ SIGTERM_TWICE = 128 + signal.SIGTERM
 def payments_of(count: int) -> PaymentColumns:
     """The first payments of one stream."""
     return PaymentStream(seed=1).columns(count)
-
-
-def check_right(scenario: Scenario, payments: PaymentColumns) -> None:
-    """Each input scored exactly once, in order, with the right score, and committed."""
-    scored = scenario.scored()
-    check_every_input(scored, scenario.input_ends())
-    check_order(scored)
-    oracle = Oracle.open(DEMO_BUNDLE)
-    scores = oracle.scores(oracle.matrix(payments))
-    check_scores(scored, scores, oracle.flags(scores))
-    assert scenario.committed() == scenario.input_ends()
 
 
 def check_stopped_cleanly(scenario: Scenario) -> int:

@@ -39,33 +39,17 @@ from stream_infer.errors import (
     UsageError,
 )
 
-CONFIG = """\
-name = "fraud"
-[kafka]
-bootstrap_servers = "localhost:9092"
-client = { "group.id" = "x", "sasl.password" = "hunter2", "security.protocol" = "SASL_SSL" }
-[source]
-topics = ["payments"]
-group_id = "fraud"
-codec = { type = "json" }
-[model]
-bundle = "fraud-7.bundle.jar"
-[sink]
-topic = "payments.scored"
-codec = { type = "json" }
-[dead_letter]
-topic = "payments.dlq"
-"""
+CLIENT = 'client = { "group.id" = "x", "sasl.password" = "hunter2", "security.protocol" = "SASL_SSL" }'
 
 Install = Callable[..., None]
 
 
 @pytest.fixture
-def config_file(tmp_path: Path) -> Path:
-    (tmp_path / "fraud-7.bundle.jar").touch()
-    path = tmp_path / "fraud.toml"
-    path.write_text(CONFIG, encoding="utf-8")
-    return path
+def config_file(config_file: Path) -> Path:
+    """The valid config with a secret in it."""
+    text = config_file.read_text(encoding="utf-8")
+    config_file.write_text(text.replace("[source]", f"{CLIENT}\n[source]"), encoding="utf-8")
+    return config_file
 
 
 @pytest.fixture

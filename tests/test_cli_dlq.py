@@ -20,22 +20,6 @@ from stream_infer.config.options import (
     ResendReport,
 )
 
-CONFIG = """\
-name = "fraud"
-[kafka]
-bootstrap_servers = "localhost:9092"
-[source]
-topics = ["payments"]
-group_id = "fraud"
-codec = { type = "json" }
-[model]
-bundle = "fraud-7.bundle.jar"
-[sink]
-topic = "payments.scored"
-codec = { type = "json" }
-[dead_letter]
-topic = "payments.dlq"
-"""
 NOW_MS = 1_763_843_641_000
 GROUPS = [
     DeadLetterGroup("truncated", "decode", 17, NOW_MS - 60_000, NOW_MS, ("payments",), (0, 9)),
@@ -46,14 +30,6 @@ DETAILS = DeadLetterDetails((0, 9), FACTS, (("trace", b"secret"), ("null", None)
 PLAN = ResendReport({"payments": 3, "refunds": 1}, sent_before=2, tried_too_often=1, no_input=5, not_selected=8)
 
 Fake = Callable[..., list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-def config_file(tmp_path: Path) -> Path:
-    (tmp_path / "fraud-7.bundle.jar").touch()
-    path = tmp_path / "fraud.toml"
-    path.write_text(CONFIG, encoding="utf-8")
-    return path
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A config that is valid, in a folder of its own, for tests to spoil."""
+"""A config that is valid, in a folder of its own, for every test that needs one or wants to spoil it."""
 
 from pathlib import Path
 

@@ -137,6 +137,8 @@ class Campaign:
                 continue
             if result.ok:
                 shutil.rmtree(directory)
+            else:
+                stages.copy_logs(directory)
             with self._lock:
                 self._on_result(result, None if result.ok else directory)
             return
@@ -162,6 +164,11 @@ class _Stages:
             self._stage = Stage(self._directory, nodes)
             self._stage.start()
         return self._stage
+
+    def copy_logs(self, to: Path) -> None:
+        """Keep what the brokers have logged so far."""
+        if self._stage is not None:
+            self._stage.copy_logs(to)
 
     def drop(self) -> None:
         """End the stage there is, and forget its data."""

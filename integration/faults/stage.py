@@ -158,6 +158,11 @@ class Stage:
                 if _MARKER_SKIPPED in line and topic in line:
                     raise BrokersAtFault(f"broker {node} left out the end of a transaction: {line.strip()}")
 
+    def copy_logs(self, to: Path) -> None:
+        """Write what each node has logged so far to ``broker-N.log``."""
+        for node in self.kafka.nodes:
+            (to / f"broker-{node}.log").write_text("".join(self.kafka.log_lines(node)))
+
     # ------------------------------------------------------------------ topics
 
     def create_topic(self, name: str, partitions: int) -> None:

@@ -265,8 +265,8 @@ class Pipeline:
 
     def _dispatch(self) -> None:
         while len(self._flights) < (1 if self._delivery.careful else self._settings.max_in_flight):
-            limit = self._delivery.batch_limit(self._settings.max_batch_size)
-            batch = self._batcher.take(self._now(), drain=self._draining or self._ending(), limit=limit)
+            drain = self._draining or self._ending()
+            batch = self._batcher.take(self._now(), drain=drain, alone=self._delivery.alone())
             if batch is None:
                 return
             self._moved = True

@@ -39,7 +39,9 @@ class Regression:
     name: str
 
 
-REGRESSIONS: tuple[Regression, ...] = ()
+REGRESSIONS: tuple[Regression, ...] = (
+    Regression(TrialKey("exactly_once", "cooperative-sticky", 30), "a_split_that_is_tried_alone_holds_up_no_other"),
+)
 """Seeds that failed once. They run in CI (`test_trials.py`)."""
 
 

@@ -87,16 +87,16 @@ class Batcher:
             return 0.0
         return max(0.0, self._chunks[0].arrived_at + self._linger_s - now)
 
-    def take(self, now: float, *, drain: bool = False, limit: int | None = None) -> Batch | None:
+    def take(self, now: float, *, drain: bool = False, alone: Collection[Split] = ()) -> Batch | None:
         """The next batch, if one is due at ``now``; with ``drain`` whatever is there.
 
-        ``limit`` makes this one batch smaller than ``max_batch_size``; when it is due does not change.
+        A record of a split in ``alone`` is a batch of its own. When the batch is due does not change by that.
         """
         trigger = self._trigger(now, drain)
         if trigger is None:
             return None
         arrived_at = self._chunks[0].arrived_at
-        return Batch(Records.concat(list(self._take_parts(limit or self._max_size))), trigger, now - arrived_at)
+        return Batch(Records.concat(list(self._take_parts(alone))), trigger, now - arrived_at)
 
     def drop(self, splits: Collection[Split]) -> int:
         """Forget the records of these splits; returns how many."""
@@ -131,11 +131,15 @@ class Batcher:
         # The same subtraction as in `seconds_until_due`: whoever waits for 0 must find a batch.
         return Trigger.LINGER if self.seconds_until_due(now) <= 0.0 else None
 
-    def _take_parts(self, limit: int) -> Iterator[Records]:
-        count_left, bytes_left, first = limit, self._max_bytes, True
+    def _take_parts(self, alone: Collection[Split]) -> Iterator[Records]:
+        count_left, bytes_left, first = self._max_size, self._max_bytes, True
         while self._chunks and count_left > 0:
             chunk = self._chunks.popleft()
             taken = min(count_left, _rows_within(chunk.records, bytes_left, at_least=int(first)))
+            together = _rows_before(chunk.records, alone)
+            if together < taken:
+                # The record that must be alone is the batch if it comes first, and ends the batch otherwise.
+                taken, count_left = max(together, int(first)), 0
             if taken < len(chunk.records):
                 rest = chunk.records.slice(taken, len(chunk.records))
                 self._chunks.appendleft(_Chunk(rest, chunk.arrived_at))
@@ -158,6 +162,15 @@ def _rows_within(records: Records, nbytes: int, *, at_least: int) -> int:
     values, keys = records.values.offsets, records.keys.offsets
     ends = (values[1:] - values[0]) + (keys[1:] - keys[0])
     return max(at_least, int(np.searchsorted(ends, nbytes, side="right")))
+
+
+def _rows_before(records: Records, alone: Collection[Split]) -> int:
+    """Rows in front of the first one of a split in ``alone``."""
+    if not alone:
+        return len(records)
+    indices = [i for i, split in enumerate(records.splits) if split in alone]
+    found = np.flatnonzero(np.isin(records.split_index, indices))
+    return int(found[0]) if len(found) else len(records)
 
 
 def _without(chunk: _Chunk, splits: Collection[Split]) -> _Chunk:

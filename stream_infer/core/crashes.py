@@ -159,8 +159,8 @@ class _Suspect:
 class CrashWatch:
     """The notes of every owned split: what is committed before records are tried, and what care they need.
 
-    The caller keeps to this, while `careful`: one batch is open at a time, of at most `batch_limit` records, and its
-    `marks` are committed after everything before it and before it is tried.
+    The caller keeps to this, while `careful`: one batch is open at a time, with nothing beside a record of a split
+    that is `alone`, and its `marks` are committed after everything before it and before it is tried.
 
     Args:
         watch_records: records of one split that a process may have read behind its committed offset, at most.
@@ -242,10 +242,10 @@ class CrashWatch:
         """
         return bool(self._suspects)
 
-    def batch_limit(self, default: int) -> int:
-        """Records that the next batch may have: 1 while any owned split is tried event by event."""
-        one_by_one = any(suspect.level in (Level.ALONE, Level.CONDEMNED) for suspect in self._suspects.values())
-        return 1 if one_by_one else default
+    def alone(self) -> frozenset[Split]:
+        """Owned splits that are tried event by event: a batch has one record of theirs, or none."""
+        levels = (Level.ALONE, Level.CONDEMNED)
+        return frozenset(split for split, suspect in self._suspects.items() if suspect.level in levels)
 
     def condemned(self, records: Records) -> bool:
         """True for the one record that must be rejected undecoded (`stream_infer.types.Status.CRASHED`)."""

@@ -193,9 +193,9 @@ class Delivery(abc.ABC):
         """True while an owned split is suspected of holding an event that kills: one batch at a time, all committed."""
         return self._settings.commits and self._crashes.careful
 
-    def batch_limit(self, default: int) -> int:
-        """Records that the next batch may have."""
-        return self._crashes.batch_limit(default) if self._settings.commits else default
+    def alone(self) -> frozenset[Split]:
+        """Splits of which one record makes a batch, with nothing beside it."""
+        return self._crashes.alone() if self._settings.commits else frozenset()
 
     def condemned(self, records: Records) -> bool:
         """True for the one event that must not be tried again."""

@@ -4,7 +4,7 @@ import pytest
 
 from stream_infer.core.batching import Batch, Batcher, Trigger
 from stream_infer.testing import records
-from stream_infer.types import Split
+from stream_infer.types import Records, Split
 
 
 def batcher(size: int = 4, nbytes: int = 1000, linger_s: float = 0.005) -> Batcher:
@@ -94,3 +94,22 @@ def test_dropped_splits_leave_and_their_neighbours_stay() -> None:
     assert values(batch) == [b"c"]
     assert batch.trigger is Trigger.DRAIN
     assert batch.records.split(0) == kept
+
+
+def test_a_record_of_a_split_that_is_tried_alone_is_a_batch_and_ends_the_one_before_it() -> None:
+    suspect, others = Split("t", 1), Split("t", 0)
+    waiting = batcher(size=8)
+    waiting.add(records([b"a", b"b"], split=others), 10.0)
+    mixed = [records([b"c"], split=others, first_offset=2), records([b"x", b"y"], split=suspect)]
+    waiting.add(Records.concat(mixed), 10.0)
+    waiting.add(records([b"z"], split=suspect, first_offset=2), 10.0)
+    waiting.add(records([b"d", b"e"], split=others, first_offset=3), 10.0)
+    taken = [waiting.take(10.0, drain=True, alone={suspect}) for _ in range(5)]
+    assert [values(batch) for batch in taken if batch is not None] == [
+        [b"a", b"b", b"c"],
+        [b"x"],
+        [b"y"],
+        [b"z"],
+        [b"d", b"e"],
+    ]
+    assert (len(waiting), waiting.nbytes) == (0, 0)

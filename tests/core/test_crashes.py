@@ -102,7 +102,7 @@ def test_a_split_is_marked_once_before_its_first_batch_and_unmarked_by_an_orderl
     assert watch.is_marked(A)
     assert watch.note(A, 12) == "si1 r"
     assert watch.farewell(A, 12) == ""
-    assert watch.batch_limit(512) == 512
+    assert not watch.alone()
     assert not watch.condemned(batch(A, 12))
 
 
@@ -132,7 +132,7 @@ def test_an_owner_that_died_makes_the_next_one_watch() -> None:
     watch = CrashWatch(WATCH)
     assert watch.assigned({A: Start(10, 500, "si1 r"), B: Start(0, 500)}) == {A: Level.WATCH}
     assert watch.careful
-    assert watch.batch_limit(512) == 512
+    assert not watch.alone()
     tried = mixed(batch(A, 10, 12, 15), batch(B, 0, 1))
     assert try_and_settle(watch, tried, {A: 10, B: 0}) == {A: "si1 r w=100 t=16", B: "si1 r"}
     assert watch.note(A, 16) == "si1 r w=97"
@@ -142,19 +142,19 @@ def test_an_owner_that_died_makes_the_next_one_watch() -> None:
 def test_an_owner_that_died_in_a_trial_has_its_range_gone_through_alone() -> None:
     watch = CrashWatch(WATCH)
     assert watch.assigned({A: Start(10, 500, "si1 r w=100 t=16")}) == {A: Level.ALONE}
-    assert watch.batch_limit(512) == 1
+    assert watch.alone() == {A}
     assert try_and_settle(watch, batch(A, 10), {A: 10}) == {A: "si1 r w=100 a=16 t=11"}
     assert watch.note(A, 11) == "si1 r w=99 a=16"
     assert try_and_settle(watch, batch(A, 15), {A: 11}) == {A: "si1 r w=99 a=16 t=16"}
     assert watch.note(A, 16) == "si1 r w=98"
-    assert watch.batch_limit(512) == 512
+    assert not watch.alone()
     assert watch.careful, "the rest is watched on"
 
 
 def test_an_owner_that_died_of_one_event_has_it_condemned() -> None:
     watch = CrashWatch(WATCH)
     assert watch.assigned({A: Start(11, 500, "si1 r w=99 a=16 t=13")}) == {A: Level.CONDEMNED}
-    assert watch.batch_limit(512) == 1
+    assert watch.alone() == {A}
     event = batch(A, 12)
     assert watch.condemned(event)
     assert watch.marks(event, {A: 11}) == {}, "the note that condemns it stands"
@@ -162,7 +162,7 @@ def test_an_owner_that_died_of_one_event_has_it_condemned() -> None:
     settle(watch, event)
     assert not watch.condemned(batch(A, 13))
     assert watch.note(A, 13) == "si1 r w=98 a=16"
-    assert watch.batch_limit(512) == 1
+    assert watch.alone() == {A}
 
 
 def test_the_last_event_of_a_range_is_condemned_like_any_other() -> None:
@@ -170,7 +170,7 @@ def test_the_last_event_of_a_range_is_condemned_like_any_other() -> None:
 
 
 def test_a_single_event_in_a_trial_of_a_batch_is_not_yet_condemned() -> None:
-    assert owner("si1 r w=100 t=11").batch_limit(512) == 1
+    assert owner("si1 r w=100 t=11").alone() == {A}
     assert not owner("si1 r w=100 t=11").condemned(batch(A, 10))
     assert not owner("si1 r w=100 a=10 t=12").condemned(batch(A, 11)), "the range that is over does not count"
 
@@ -199,7 +199,7 @@ def test_care_is_handed_on_in_order() -> None:
     farewell = watch.farewell(A, 12)
     assert farewell == "si1 c w=99 a=16"
     heir = owner(farewell, 12)
-    assert heir.batch_limit(512) == 1
+    assert heir.alone() == {A}
     assert heir.note(A, 12) == "si1 r w=99 a=16"
 
 
@@ -292,12 +292,12 @@ def test_a_trial_that_a_rewind_took_away_is_withdrawn_before_anything_else_is_tr
 
 def test_a_rewind_brings_back_what_was_settled_and_not_committed() -> None:
     watch = owner("si1 r w=9 t=11")
-    assert watch.batch_limit(512) == 1
+    assert watch.alone() == {A}
     try_and_settle(watch, batch(A, 10), {A: 10})
-    assert watch.batch_limit(512) == 512
+    assert not watch.alone()
     again = A._replace(generation=2)
     watch.rewound({A: again})
-    assert watch.batch_limit(512) == 1
+    assert watch.alone() == {again}
     assert watch.note(again, 10) == "si1 r w=9 a=11"
     assert watch.marks(batch(again, 10), {again: 10}) == {}, "the trial still stands"
 

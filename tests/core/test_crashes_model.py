@@ -146,13 +146,16 @@ class Replica:
 
     def next_batch(self) -> Records | None:
         chance = self.group.random
-        limit = self.watch.batch_limit(chance.randint(1, self.group.weather.batch_sizes))
+        alone = self.watch.alone()
+        limit = chance.randint(1, self.group.weather.batch_sizes)
         limit = min(limit, MAX_OPEN - self.uncommitted - sum(len(flight.batch) for flight in self.flights))
-        parts = []
+        parts: list[Records] = []
         for split in chance.sample(sorted(self.position), len(self.position)):
             waiting = [offset for offset in self.group.log(split.partition) if offset >= self.position[split]]
-            taken = waiting[: chance.randint(0, limit)]
-            limit -= len(taken)
+            # What is tried alone comes first and alone, or not at all.
+            most = min(limit, 0 if parts else 1) if split in alone else limit
+            taken = waiting[: chance.randint(0, most)]
+            limit = 0 if taken and split in alone else limit - len(taken)
             if taken:
                 parts.append(records([b"x"] * len(taken), split=split))
                 parts[-1].offset[:] = taken

@@ -298,7 +298,7 @@ class KafkaSource:
                 if (error := message.error()) is not None:
                     self._note(error, message)
         if good:
-            self._watch.answered()
+            self._watch.received()
             self._carried += good
 
     def _note(self, error: KafkaError, message: Message) -> None:

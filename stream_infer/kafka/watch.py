@@ -72,6 +72,11 @@ class ConnectionWatch:
         self._met = True
         self._refusal = None
 
+    def received(self) -> None:
+        """Messages came. While the client says that all brokers are down they may have been fetched before that."""
+        if self._announced or not self._down:
+            self.answered()
+
     def refusal(self) -> StreamInferError | None:
         """What ends the process: a fatal error of the client, or credentials that never were good."""
         if self._fatal is not None:

@@ -59,6 +59,16 @@ def test_old_news_of_an_outage_is_not_logged(caplog: pytest.LogCaptureFixture) -
     assert caplog.records == []
 
 
+def test_messages_that_were_fetched_before_an_outage_are_no_sign_of_life() -> None:
+    watch = ConnectionWatch("b:9092")
+    watch(DOWN)
+    watch.received()
+    assert watch.down
+    watch.silent()
+    watch.received()
+    assert not watch.down, "they came after a question that nobody answered"
+
+
 def test_the_reason_quotes_the_last_error() -> None:
     watch = ConnectionWatch("b:9092")
     watch(TRANSPORT)

@@ -24,6 +24,7 @@ Header = tuple[str, str | bytes | None]
 _TIMEOUT_S = 60.0
 _LEADER_MOVES = frozenset(
     {
+        KafkaError._UNKNOWN_PARTITION,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.FENCED_LEADER_EPOCH,

@@ -117,16 +117,18 @@ def test_a_registry_that_hangs(
 def test_a_model_call_that_can_be_stopped_is_stopped_and_made_again(
     make_scenario: MakeScenario, models: dict[str, Path], workers: int
 ) -> None:
-    overrides = {**QUICK, "scoring.workers": workers, "timeouts.score_seconds": 2}
+    overrides = {**QUICK, "scoring.workers": workers, "timeouts.score_seconds": 3}
     scenario = make_scenario(events="json", bundle=models["slow"], overrides=overrides)
     program = scenario.run()
     program.wait_ready()
-    send(scenario, events(1, turns=turns_for(0.8)))
+    send(scenario, events(1, turns=turns_for(1.5)))
     program.wait_for(lambda: metric(program, "batches_dispatched") == 1, 20, "model call")
 
+    # A batch counts as dispatched a moment before its call begins.
+    time.sleep(0.3)
     # The call itself is quick enough; it is the machine that stands still.
     program.pause()
-    time.sleep(2.2)
+    time.sleep(3.2)
     program.resume()
     send(scenario, events(200, first=1))
     program.wait_settled(201, timeout_s=30)

@@ -50,8 +50,9 @@ def test_a_slow_model_costs_neither_membership_nor_memory(
             "sink.fields": ["id"],
         },
     )
-    # One call longer than the poll interval, after some seconds.
-    send_backlog(scenario, BACKLOG, turns_for(MAX_POLL_INTERVAL_MS / 1000 + 1.5), long_call_at=4000)
+    # One call longer than the poll interval, after some seconds; by so much that it holds on a machine that was
+    # only half as quick when its turns were counted.
+    send_backlog(scenario, BACKLOG, turns_for(2.4 * MAX_POLL_INTERVAL_MS / 1000), long_call_at=4000)
     program = scenario.run()
     program.wait_settled(1, timeout_s=30)
 

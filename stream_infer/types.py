@@ -223,6 +223,10 @@ class Headers(Protocol):
 
     def __getitem__(self, row: int) -> HeaderList: ...
 
+    def present(self) -> BoolArray:
+        """Which records have headers, bool ``[n]``: most have none, and this is quicker than to ask for them."""
+        ...
+
     def slice(self, start: int, stop: int) -> Headers:
         """Rows ``start`` to ``stop``."""
         ...
@@ -244,6 +248,10 @@ class HeaderRows:
 
     def __getitem__(self, row: int) -> HeaderList:
         return self.rows[row]
+
+    def present(self) -> BoolArray:
+        """Which records have headers, bool ``[n]``."""
+        return np.fromiter(map(bool, self.rows), np.bool_, len(self.rows))
 
     def slice(self, start: int, stop: int) -> HeaderRows:
         """Rows ``start`` to ``stop``."""

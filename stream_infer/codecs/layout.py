@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stream_infer.codecs.faults import BadEvent, Fault, SchemaRefused, Verdicts
-from stream_infer.codecs.features import cell_fillers, empty_input
+from stream_infer.codecs.features import CellFiller, cell_fillers, empty_input
 from stream_infer.codecs.paths import EventPath, check_own_path, event_path, is_own
 from stream_infer.codecs.schema import NO_DEFAULT, Field, Node, parse_schema, type_json
 from stream_infer.codecs.write import default_bytes
 from stream_infer.errors import ConfigError, ConfigProblem, ModelLoadError
-from stream_infer.projection import Projection
+from stream_infer.projection import ModelInput, Projection
 from stream_infer.types import Binary, Column, Decoded, Status
 
 OwnColumn = Callable[[str], Sequence[Any]]
@@ -28,7 +28,9 @@ class Layout:
 
     Attributes:
         schema: the reader's schema.
+        inputs: the model's inputs, each with what fills its cells.
         paths: the distinct paths into the event; a decoder yields one column for each.
+        own: the distinct paths that are the record's own (``$key`` and others).
         carried: the fields that go to the output; a decoder yields one column for each, of bytes or faults.
         carried_defaults: what stands for each of them in an event that lacks it, in Avro's encoding.
     """
@@ -42,14 +44,16 @@ class Layout:
         """
         try:
             self.schema = reader_node(projection.reader_schema)
-            self._inputs = [(model_input, cell_fillers(model_input)) for model_input in projection.inputs]
-            features = [filler.feature for _, fillers in self._inputs for filler in fillers]
+            self.inputs: tuple[tuple[ModelInput, tuple[CellFiller, ...]], ...] = tuple(
+                (model_input, cell_fillers(model_input)) for model_input in projection.inputs
+            )
+            features = [filler.feature for _, fillers in self.inputs for filler in fillers]
             names = dict.fromkeys(feature.path for feature in features)
             self.paths: tuple[EventPath, ...] = tuple(event_path(self.schema, n) for n in names if not is_own(n))
         except SchemaRefused as refused:
             raise ModelLoadError(f"the bundle's input schema cannot be used: {refused}") from refused
-        self._own = [name for name in names if is_own(name)]
-        for name in self._own:
+        self.own: tuple[str, ...] = tuple(name for name in names if is_own(name))
+        for name in self.own:
             check_own_path(name)
         self.carried: tuple[Field, ...] = carried_fields(self.schema, projection.carried)
         self.carried_defaults: tuple[bytes | Fault, ...] = tuple(map(_carried_default, self.carried))
@@ -72,10 +76,10 @@ class Layout:
             encoding: of the carried bytes, ``avro`` or ``json``.
         """
         columns: dict[str, Sequence[Any]] = {path.path: column for path, column in zip(self.paths, values, strict=True)}
-        columns.update((name, own(name)) for name in self._own)
+        columns.update((name, own(name)) for name in self.own)
         count = len(verdicts.status)
         inputs = {}
-        for model_input, fillers in self._inputs:
+        for model_input, fillers in self.inputs:
             inputs[model_input.name] = target = empty_input(model_input, count)
             for filler in fillers:
                 filler.fill(columns[filler.feature.path], target, verdicts)

@@ -102,10 +102,20 @@ def plain_conversion(read: Node) -> Conversion | None:
     None where the value means itself. Times are numbers in the unit of the schema, decimals numbers or number
     text. Of a union the first logical type counts.
     """
-    logical = next((node.logical for node in read.scalars() if _is_time(node.logical) or node.logical == "decimal"), "")
+    logical = _plain_logical(read)
     if not logical:
         return None
     return _each(_plain_decimal if logical == "decimal" else _plain_seconds(logical))
+
+
+def plain_divisor(read: Node) -> float:
+    """What `plain_conversion` divides a number by; a boolean is not divided."""
+    logical = _plain_logical(read)
+    return TICKS_PER_SECOND[logical.rpartition("-")[2]] if _is_time(logical) else 1.0
+
+
+def _plain_logical(read: Node) -> str:
+    return next((node.logical for node in read.scalars() if _is_time(node.logical) or node.logical == "decimal"), "")
 
 
 def _each(convert: Conversion) -> Conversion:

@@ -5,8 +5,8 @@ does work proportional to its length. It is our own because the libraries at han
 processor must not be (enum and union indices below zero, booleans other than 0 and 1, endless varints, item
 counts without items, text that is no UTF-8, bytes after the event) and because one pass must yield both the
 values that features need and the byte spans that are carried to the output. It costs about what fastavro
-costs; fastavro is the oracle of its tests. Kernels that fill columns directly can replace it: nothing outside
-this room sees the values.
+costs; fastavro is the oracle of its tests. Most events never come here: the decode kernel reads them, and of what it is
+not sure the walker decides.
 
 A reader is ``read(buffer, position) -> (value, next position)``. Logical types are not applied here, except
 through the ``convert`` hook, which may name a conversion for each scalar type. Leaving the buffer raises

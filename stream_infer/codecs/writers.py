@@ -1,24 +1,29 @@
 """Where the schema of an event's writer comes from: one known schema, or an id in every event.
 
-Rule: a schema is asked for once and kept for ever, for ids never change their meaning. An id that is not known
-is asked for once in every batch that uses it, so a schema that is registered late is found, and a flood of
-garbage costs the registry one call per id and batch. What the registry raises passes through: the batch is
-tried again.
+Rule: the events of a batch are sorted by their writers without looking at them one by one (`Writers.groups`), except
+those that carry headers; what cannot be sorted is asked about by itself (`Writers.find`), which says why. A schema is
+asked for once and kept for ever, for ids never change their meaning. An id that is not known is asked for once in every
+batch that uses it, so a schema that is registered late is found, and a flood of garbage costs the registry one call per
+id and batch. What the registry raises passes through: the batch is tried again.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple, Protocol, TypeAlias
 
+import numpy as np
+
+from stream_infer.codecs.cells import read_only
 from stream_infer.codecs.faults import BadEvent, Fault, SchemaRefused, fail
 from stream_infer.codecs.schema import Node, parse_schema
 from stream_infer.errors import ConfigError, ConfigProblem
+from stream_infer.kernels.spans import NO_ID, read_ids
 from stream_infer.ports import SchemaSource
-from stream_infer.types import AvroType, HeaderList, Records, Status
+from stream_infer.types import AvroType, HeaderList, Int64Array, Records, Status
 
-Lookup: TypeAlias = Callable[[int, bytes], tuple[Node, int]]
 SchemaKey: TypeAlias = int | str
 
 SCHEMA_ID_HEADER = "__value_schema_id"
@@ -28,15 +33,39 @@ PREFIX_BYTES = 5
 """The framing in the value itself: 0 and a 4-byte big-endian id."""
 
 
+class Group(NamedTuple):
+    """Rows of a batch that were written with one schema."""
+
+    schema: Node
+    start: int
+    """Bytes of each value before its payload."""
+    rows: Int64Array
+
+
+class Writers(Protocol):
+    """Tells the schemas that the events of one batch were written with.
+
+    Both methods raise RegistryUnavailable or NotAuthorized where the source of schemas does.
+    """
+
+    def groups(self, rows: Int64Array) -> Iterator[Group]:
+        """The named rows (none of them null) by schema, without those whose schema cannot be told."""
+        ...
+
+    def find(self, row: int, value: bytes) -> tuple[Node, int]:
+        """The writer's schema of one row and its value (not empty), and where its payload starts.
+
+        Raises:
+            BadEvent: it cannot be told.
+        """
+        ...
+
+
 class WriterSchemas(Protocol):
     """Tells the schema an event was written with."""
 
-    def lookup(self, records: Records) -> Lookup:
-        """Begin a batch: a function of row and value (not empty) to the writer's schema and the payload's start.
-
-        It raises BadEvent for an event whose schema cannot be told, RegistryUnavailable or NotAuthorized where
-        the source of schemas does.
-        """
+    def writers(self, records: Records) -> Writers:
+        """Begin a batch."""
         ...
 
 
@@ -55,10 +84,20 @@ class FixedSchema:
             problem = ConfigProblem("source.codec.schema", str(refused), "name a valid Avro schema of a record")
             raise ConfigError([problem]) from refused
 
-    def lookup(self, records: Records) -> Lookup:
+    def writers(self, records: Records) -> Writers:
         """The same answer for every event."""
-        answer = (self._node, 0)
-        return lambda _row, _value: answer
+        return _OneWriter(self._node)
+
+
+class _OneWriter:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def groups(self, rows: Int64Array) -> Iterator[Group]:
+        yield Group(self._node, 0, rows)
+
+    def find(self, row: int, value: bytes) -> tuple[Node, int]:
+        return self._node, 0
 
 
 class FramedSchemas:
@@ -68,20 +107,16 @@ class FramedSchemas:
         self._source = source
         self._known: dict[SchemaKey, Node | Fault] = {}
 
-    def lookup(self, records: Records) -> Lookup:
+    def writers(self, records: Records) -> Writers:
         """Begin a batch; ids that turn out unknown are not asked for again in it."""
-        unknown: set[SchemaKey] = set()
-        headers = records.headers
+        return _FramedWriters(self, records)
 
-        def find(row: int, value: bytes) -> tuple[Node, int]:
-            tag = None if headers is None else _schema_header(headers[row])
-            if tag is not None:
-                return self._schema(_header_key(tag), unknown), 0
-            return self._schema(_prefix_id(value), unknown), PREFIX_BYTES
+    def schema(self, key: SchemaKey, unknown: set[SchemaKey]) -> Node:
+        """The schema of an id or GUID, asked for unless it is known, or one of ``unknown``; those grow.
 
-        return find
-
-    def _schema(self, key: SchemaKey, unknown: set[SchemaKey]) -> Node:
+        Raises:
+            BadEvent: there is none, or it is refused.
+        """
         known = self._known.get(key)
         if known is None and key not in unknown:
             known = self._ask(key)
@@ -100,6 +135,65 @@ class FramedSchemas:
             schema = Fault(Status.SCHEMA_REFUSED, f"the schema {key} is refused: {refused}")
         self._known[key] = schema
         return schema
+
+
+class _FramedWriters:
+    def __init__(self, schemas: FramedSchemas, records: Records) -> None:
+        self._schemas = schemas
+        self._records = records
+        self._unknown: set[SchemaKey] = set()
+
+    def groups(self, rows: Int64Array) -> Iterator[Group]:
+        tags = self._tags(rows)
+        bare = rows[~np.isin(rows, list(tags))] if tags else rows
+        found = [(key, PREFIX_BYTES, members) for key, members in self._by_prefix(bare)]
+        found += [(key, 0, members) for key, members in _by_tag(tags)]
+        # In the order of the events: so the registry is asked for what comes first first.
+        for key, start, members in sorted(found, key=lambda group: int(group[2][0])):
+            try:
+                yield Group(self._schemas.schema(key, self._unknown), start, members)
+            except BadEvent:
+                continue  # `find` says it of each event
+
+    def find(self, row: int, value: bytes) -> tuple[Node, int]:
+        headers = self._records.headers
+        tag = None if headers is None else _schema_header(headers[row])
+        if tag is not None:
+            return self._schemas.schema(_header_key(tag), self._unknown), 0
+        return self._schemas.schema(_prefix_id(value), self._unknown), PREFIX_BYTES
+
+    def _tags(self, rows: Int64Array) -> dict[int, bytes]:
+        """The rows that have a schema's header, with it."""
+        headers = self._records.headers
+        if headers is None:
+            return {}
+        tagged = rows[headers.present()[rows]]
+        tags = ((row, _schema_header(headers[row])) for row in tagged.tolist())
+        return {row: tag for row, tag in tags if tag is not None}
+
+    def _by_prefix(self, rows: Int64Array) -> Iterator[tuple[SchemaKey, Int64Array]]:
+        values = self._records.values
+        ids = np.empty(len(rows), np.int64)
+        read_ids(read_only(values.data), values.offsets, rows, ids)
+        begins = [0] if len(ids) else []
+        if (ids[1:] != ids[:-1]).any():  # seldom: a topic has one writer at a time
+            order = np.argsort(ids, kind="stable")
+            ids, rows = ids[order], rows[order]
+            begins += (np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist()
+        for begin, end in pairwise([*begins, len(ids)]):
+            if ids[begin] != NO_ID:
+                yield int(ids[begin]), rows[begin:end]
+
+
+def _by_tag(tags: dict[int, bytes]) -> Iterator[tuple[SchemaKey, Int64Array]]:
+    members: dict[SchemaKey, list[int]] = {}
+    for row, tag in tags.items():
+        try:
+            members.setdefault(_header_key(tag), []).append(row)
+        except BadEvent:
+            continue  # `Writers.find` says it of each event
+    for key, rows in members.items():
+        yield key, np.array(rows, np.int64)
 
 
 def _schema_header(headers: HeaderList) -> bytes | None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_infer.codecs import AvroDecoder, AvroEncoder, FixedSchema, JsonDecoder, JsonEncoder, output_schema
-from stream_infer.codecs.encoders import ScoredEncoder
+from stream_infer.codecs.scored_encoder import ScoredEncoder
 from stream_infer.projection import Projection
 from stream_infer.testing import records
 from stream_infer.types import Binary, Column, Decoded, ModelIdentity, Records, ScoredColumns, Split, Status
@@ -133,12 +133,18 @@ def test_rejects_and_tombstones_have_no_payload(make: Callable[..., ScoredEncode
     assert failures == {}
 
 
-def test_no_rows_at_all(project: Project) -> None:
-    recs, decoded, output = simple(project, [None])
-    assert AvroEncoder(output).encode(recs, scored_of(decoded), SCORED_AT)[0].to_list() == [None]
-    empty = recs.slice(0, 0)
-    none = JsonDecoder(project({"id": "long"}, (), ["id"]), max_event_bytes=99).decode(empty)
-    assert len(JsonEncoder(output).encode(empty, scored_of(none), SCORED_AT)[0]) == 0
+@pytest.mark.parametrize("make", [AvroEncoder, JsonEncoder])
+@pytest.mark.parametrize("multi_class", [False, True])
+def test_no_rows_at_all(make: Callable[..., ScoredEncoder], multi_class: bool, project: Project) -> None:
+    projection = project({"id": "long"}, (), ["id"])
+    output = output_schema(projection.reader_schema, projection.carried, multi_class=multi_class)
+    for values in ([], [None]):
+        recs = records(values)
+        decoded = JsonDecoder(projection, max_event_bytes=99).decode(recs)
+        classes = {"probabilities": np.zeros((len(values), 2), np.float32), "classes": ("a", "b")}
+        scored = scored_of(decoded, **(classes if multi_class else {}))
+        payload, failures = make(output).encode(recs, scored, SCORED_AT)
+        assert (payload.to_list(), failures) == (values, {})
 
 
 def test_shed_events_have_no_score(project: Project, encode: Encode) -> None:

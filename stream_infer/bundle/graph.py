@@ -9,9 +9,9 @@ occurrence: it may see more than the runtime, never less.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from stream_infer.bundle.protobuf import EMPTY, Damaged, Value, as_number, as_text, fields
 from stream_infer.errors import ModelLoadError
 
 ALLOWED_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
@@ -20,8 +20,6 @@ NONDETERMINISTIC_OPS = frozenset(
 )
 MAX_GRAPH_NESTING = 32
 """Deepest nesting of graphs in `If`, `Loop` and `Scan` bodies. Real models stay below 5."""
-
-Value = int | memoryview
 
 
 @dataclass(slots=True)
@@ -42,10 +40,6 @@ class GraphFacts:
         return tuple(sorted(op if domain in ALLOWED_DOMAINS else f"{domain}.{op}" for domain, op in self.ops))
 
 
-class _Damaged(ValueError):
-    """The bytes are not the protobuf message that is expected here."""
-
-
 def read_graph_facts(model: bytes, source: str) -> GraphFacts:
     """Walk an ONNX ``ModelProto``.
 
@@ -55,7 +49,7 @@ def read_graph_facts(model: bytes, source: str) -> GraphFacts:
     facts = GraphFacts()
     try:
         _visit_model(memoryview(model), facts)
-    except (_Damaged, UnicodeDecodeError) as error:
+    except (Damaged, UnicodeDecodeError) as error:
         raise ModelLoadError(f"{source} is not a valid ONNX model ({error}); export it again") from error
     if not facts.opset or not facts.ops:
         raise ModelLoadError(f"{source} is not a valid ONNX model (no operator set or no node); export it again")
@@ -80,9 +74,9 @@ def graph_refusal(facts: GraphFacts) -> str | None:
 
 
 def _visit_model(model: Value, facts: GraphFacts) -> None:
-    for number, value in _fields(model):
+    for number, value in fields(model):
         if number == 1:
-            facts.ir = _number(value)
+            facts.ir = as_number(value)
         elif number == 7:
             _visit_graph(value, facts, 1)
         elif number == 8:
@@ -95,13 +89,13 @@ def _visit_model(model: Value, facts: GraphFacts) -> None:
 
 
 def _visit_training(training: Value, facts: GraphFacts) -> None:
-    for number, value in _fields(training):
+    for number, value in fields(training):
         if number in (1, 2):
             _visit_graph(value, facts, 1)
 
 
 def _visit_function(function: Value, facts: GraphFacts) -> None:
-    for number, value in _fields(function):
+    for number, value in fields(function):
         if number == 7:
             _visit_node(value, facts, 1)
         elif number == 11:
@@ -110,8 +104,8 @@ def _visit_function(function: Value, facts: GraphFacts) -> None:
 
 def _visit_graph(graph: Value, facts: GraphFacts, depth: int) -> None:
     if depth > MAX_GRAPH_NESTING:
-        raise _Damaged(f"graphs are nested deeper than {MAX_GRAPH_NESTING}")
-    for number, value in _fields(graph):
+        raise Damaged(f"graphs are nested deeper than {MAX_GRAPH_NESTING}")
+    for number, value in fields(graph):
         if number == 1:
             _visit_node(value, facts, depth)
         elif number == 5:
@@ -122,18 +116,18 @@ def _visit_graph(graph: Value, facts: GraphFacts, depth: int) -> None:
 
 def _visit_node(node: Value, facts: GraphFacts, depth: int) -> None:
     op_type = domain = ""
-    for number, value in _fields(node):
+    for number, value in fields(node):
         if number == 4:
-            op_type = _text(value)
+            op_type = as_text(value)
         elif number == 7:
-            domain = _text(value)
+            domain = as_text(value)
         elif number == 5:
             _visit_attribute(value, facts, depth)
     facts.ops.add((domain, op_type))
 
 
 def _visit_attribute(attribute: Value, facts: GraphFacts, depth: int) -> None:
-    for number, value in _fields(attribute, skip=_ATTRIBUTE_NUMBERS):
+    for number, value in fields(attribute, runs=_ATTRIBUTE_NUMBERS):
         if number in (5, 10):
             _visit_tensor(value, facts)
         elif number in (6, 11):
@@ -143,7 +137,7 @@ def _visit_attribute(attribute: Value, facts: GraphFacts, depth: int) -> None:
 
 
 def _visit_sparse_tensor(sparse: Value, facts: GraphFacts) -> None:
-    for number, value in _fields(sparse):
+    for number, value in fields(sparse):
         if number in (1, 2):
             _visit_tensor(value, facts)
 
@@ -151,81 +145,23 @@ def _visit_sparse_tensor(sparse: Value, facts: GraphFacts) -> None:
 def _visit_tensor(tensor: Value, facts: GraphFacts) -> None:
     external = False
     location = ""
-    for number, value in _fields(tensor):
+    for number, value in fields(tensor):
         if number == 13:
             external = True
-            entry = dict(_fields(value))
-            if _text(entry.get(1, _EMPTY)) == "location":
-                location = _text(entry.get(2, _EMPTY))
+            entry = dict(fields(value))
+            if as_text(entry.get(1, EMPTY)) == "location":
+                location = as_text(entry.get(2, EMPTY))
         elif number == 14:
-            external = external or _number(value) == 1
+            external = external or as_number(value) == 1
     if external:
         facts.external_data.add(location)
 
 
 def _opset_import(value: Value) -> tuple[str, int]:
-    parts = dict(_fields(value))
-    return _text(parts.get(1, _EMPTY)), _number(parts.get(2, 0))
+    parts = dict(fields(value))
+    return as_text(parts.get(1, EMPTY)), as_number(parts.get(2, 0))
 
-
-# --- protobuf's wire format ---
-
-_EMPTY = memoryview(b"")
 
 _ATTRIBUTE_NUMBERS = re.compile(rb"(?:\x3d.{4})++|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++", re.DOTALL)
 """A run of an attribute's ``floats`` (field 7) or ``ints`` (field 8). A tree ensemble holds millions, each a field of
 its own: passing over a run at once keeps the walk short. Possessive, so that a run is never gone through twice."""
-
-
-def _fields(message: Value, skip: re.Pattern[bytes] | None = None) -> Iterator[tuple[int, Value]]:
-    """Number and value of each field; what ``skip`` matches is passed over."""
-    if isinstance(message, int):
-        raise _Damaged("a number stands where a message is expected")
-    position, end = 0, len(message)
-    while position < end:
-        if skip is not None and (run := skip.match(message, position)):
-            position = run.end()
-            continue
-        key, position = _read_varint(message, position)
-        if key & 7 == _VARINT:
-            number, position = _read_varint(message, position)
-            yield key >> 3, number
-            continue
-        length, position = _length(message, key & 7, position)
-        if length > end - position:
-            raise _Damaged(f"a field of {length} bytes at byte {position} of {end}")
-        yield key >> 3, message[position : position + length]
-        position += length
-
-
-_VARINT, _FIXED64, _SIZED, _FIXED32 = 0, 1, 2, 5
-
-
-def _length(message: memoryview, wire_type: int, position: int) -> tuple[int, int]:
-    """Bytes of a value, and where it starts."""
-    if wire_type == _SIZED:
-        return _read_varint(message, position)
-    if wire_type in (_FIXED64, _FIXED32):
-        return (8 if wire_type == _FIXED64 else 4), position
-    raise _Damaged(f"wire type {wire_type} at byte {position}")
-
-
-def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for index, byte in enumerate(message[position : position + 10]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, position + index + 1
-    raise _Damaged(f"a number without end at byte {position}")
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, int):
-        raise _Damaged("a number stands where text is expected")
-    return bytes(value).decode("utf-8")
-
-
-def _number(value: Value) -> int:
-    if not isinstance(value, int):
-        raise _Damaged("bytes stand where a number is expected")
-    return value

@@ -53,7 +53,15 @@ class OnnxRuntime:
     Raises:
         ModelLoadError: the runtime refuses the graph.
         SignatureMismatch: the graph's inputs or output are other than ``inputs`` and ``output``.
+
+    Attributes:
+        inputs: as given.
+        output: as given.
+        engine: what evaluates the model, for a log.
+        remark: why no other engine does, in a sentence; empty where nobody has asked.
     """
+
+    engine = "ONNX Runtime"
 
     def __init__(
         self,
@@ -63,8 +71,9 @@ class OnnxRuntime:
         *,
         providers: Sequence[str] = ("CPUExecutionProvider",),
     ) -> None:
-        self._inputs = tuple(inputs)
-        self._output = output
+        self.remark = ""
+        self.inputs = tuple(inputs)
+        self.output = output
         self._session: ort.InferenceSession | None = open_session(model, providers)
         self._fixed_rows = fixed_batch_rows(self._session.get_inputs(), self._session.get_outputs(), inputs, output)
         self._running: set[ort.RunOptions] = set()
@@ -81,7 +90,7 @@ class OnnxRuntime:
             ScoreTimeout: the call was ended by `stop`.
             SignatureMismatch: the answer has not one row per input row.
         """
-        tensors = {spec.name: inputs[spec.name].reshape(spec.shape) for spec in self._inputs}
+        tensors = {spec.name: inputs[spec.name].reshape(spec.shape) for spec in self.inputs}
         rows = min(map(len, tensors.values()))
         step = self._fixed_rows or MAX_ROWS_PER_CALL
         with self._stoppable() as options:
@@ -112,7 +121,7 @@ class OnnxRuntime:
         if options.terminate:
             raise ScoreTimeout("a model call was stopped between two parts of its batch")
         try:
-            output: npt.NDArray[Any] = self._session.run([self._output.name], feed, options)[0]
+            output: npt.NDArray[Any] = self._session.run([self.output.name], feed, options)[0]
         except RUNTIME_ERRORS as error:
             if options.terminate:
                 raise ScoreTimeout(f"a model call on {rows} rows was stopped at its deadline") from error
@@ -122,14 +131,14 @@ class OnnxRuntime:
 
     def _check_rows(self, output: npt.NDArray[Any], rows: int) -> None:
         shape = tuple(np.shape(output))
-        if len(shape) != len(self._output.shape) or shape[0] != rows or shape[1:] != self._output.shape[1:]:
+        if len(shape) != len(self.output.shape) or shape[0] != rows or shape[1:] != self.output.shape[1:]:
             raise SignatureMismatch(
-                f"output {self._output.name!r} has shape {list(shape)} for {rows} rows; expected is one row per input "
-                f"row, {[rows, *self._output.shape[1:]]}: export the graph without a reduction over the batch"
+                f"output {self.output.name!r} has shape {list(shape)} for {rows} rows; expected is one row per input "
+                f"row, {[rows, *self.output.shape[1:]]}: export the graph without a reduction over the batch"
             )
 
     def _no_rows(self) -> npt.NDArray[Any]:
-        return np.empty((0, *self._output.shape[1:]), self._output.dtype)
+        return np.empty((0, *self.output.shape[1:]), self.output.dtype)
 
     @contextmanager
     def _stoppable(self) -> Iterator[ort.RunOptions]:

@@ -20,19 +20,26 @@ from stream_infer.errors import ConfigError, ModelLoadError, SignatureMismatch
 from stream_infer.projection import Projection
 from stream_infer.scoring.inference import Inference
 from stream_infer.scoring.onnx_runtime import OnnxRuntime
+from stream_infer.scoring.tree_proof import ModelRuntime, with_tree_kernel
 from stream_infer.types import BoolArray, Decoded, Float32Array, ScoredColumns, Status
 
 GOLDEN_BATCH_SIZES = (7, 2)
 """Sizes besides "all": one that divides no usual block of rows, and the smallest that is run."""
+
+CPU = ("CPUExecutionProvider",)
 
 
 def open_model(
     bundle: ModelBundle,
     *,
     warm_up_sizes: Sequence[int] = (),
-    providers: Sequence[str] = ("CPUExecutionProvider",),
-) -> OnnxRuntime:
+    providers: Sequence[str] = CPU,
+) -> ModelRuntime:
     """Load the model of a bundle, prove it, and make it warm.
+
+    A tree ensemble goes to the tree kernel where that is proven to answer as ONNX Runtime does, bit for bit, unless
+    other execution providers than the default are asked for. ``engine`` and ``remark`` of the answer say what serves
+    the model, and why.
 
     Args:
         bundle: from `ModelBundle.load`.
@@ -52,8 +59,9 @@ def open_model(
         raise SignatureMismatch(f"{bundle.source}: {error}") from error
     except ModelLoadError as error:
         raise ModelLoadError(f"{bundle.source}: {error}") from error
-    _warm_up(runtime, scored, warm_up_sizes)
-    return runtime
+    served = with_tree_kernel(bundle.model, runtime, scored.inputs) if tuple(providers) == CPU else runtime
+    _warm_up(served, scored, warm_up_sizes)
+    return served
 
 
 def _check_version(bundle: ModelBundle) -> None:
@@ -178,7 +186,7 @@ def _near_threshold(expected: Float32Array, manifest: Manifest) -> BoolArray:
     return near
 
 
-def _warm_up(runtime: OnnxRuntime, scored: Decoded, sizes: Sequence[int]) -> None:
+def _warm_up(runtime: ModelRuntime, scored: Decoded, sizes: Sequence[int]) -> None:
     """Run each size once, on events that have a score: others may be golden just because the model fails on them."""
     for size in sizes:
         chosen = np.resize(np.arange(len(scored)), size)

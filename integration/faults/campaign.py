@@ -73,7 +73,14 @@ def run_trial(
     verdict = check(evidence.history)
     failure = "; ".join(f"{problem.name}: {problem.text}" for problem in evidence.problems)
     (directory / "words.txt").write_text(f"{verdict.sentence()}\n{failure}\n{evidence.words}\n")
-    return result_of(evidence.history, verdict, seconds=evidence.seconds, commit=commit(), failure=failure)
+    return result_of(
+        evidence.history,
+        verdict,
+        client=plan.key.client,
+        seconds=evidence.seconds,
+        commit=commit(),
+        failure=failure,
+    )
 
 
 @cache
@@ -148,7 +155,7 @@ class Campaign:
 
 def _fresh_directory(key: TrialKey) -> Path:
     kept_directory().mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{key.guarantee}-{key.protocol}-{key.seed}.", dir=kept_directory()))
+    return Path(tempfile.mkdtemp(prefix=f"{str(key).replace('/', '-')}.", dir=kept_directory()))
 
 
 class _Stages:

@@ -88,8 +88,10 @@ class Trial:
         self._done: list[FaultDone] = []
         self._to_mend: list[Fault] = []
         self._service = Service(plan, stage, directory)
-        names = range(plan.replicas + 1)
-        *self.replicas, extra = (Replica(f"replica-{n}", self._service.write_config(n), package) for n in names)
+        *self.replicas, extra = (
+            Replica(f"replica-{number}", self._service.write_config(number), plan.key.client, package)
+            for number in range(plan.replicas + 1)
+        )
         servers = stage.bootstrap_servers
         self.feeder = Feeder(
             servers,

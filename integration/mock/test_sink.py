@@ -27,6 +27,8 @@ from stream_infer.types import (
     Status,
 )
 
+pytestmark = pytest.mark.usefixtures("kafka_client")
+
 Read = Callable[[str], list[Message]]
 
 PARTITIONS = 4
@@ -82,7 +84,8 @@ def harness(bootstrap_servers: str, admin: KafkaAdmin) -> Iterator[Callable[...,
 
 
 @pytest.fixture(scope="module")
-def running(bootstrap_servers: str, admin: KafkaAdmin) -> Iterator[Harness]:
+def running(bootstrap_servers: str, admin: KafkaAdmin, kafka_client: str) -> Iterator[Harness]:
+    assert kafka_client, "opened below"
     made = Harness(bootstrap_servers, admin)
     create(bootstrap_servers, made)
     made.sink.start()

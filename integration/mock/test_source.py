@@ -14,6 +14,8 @@ from stream_infer.kafka import source as source_module
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.types import Commit, HeaderList, Records, Split, Start
 
+pytestmark = pytest.mark.usefixtures("kafka_client")
+
 Produce = Callable[[Sequence[Event]], str]
 OpenSource = Callable[..., tuple[KafkaSource, Listener]]
 ReadAll = Callable[..., Records | None]
@@ -84,11 +86,11 @@ def test_carrying_is_bounded_and_nothing_is_lost_by_it(
 ) -> None:
     monkeypatch.setattr(source_module, "_MAX_CARRIED", 10)
     source, _ = open_source(produce(events(200)), "bounded")
-    while len(source._carried) < 10:
+    while len(source._intake) < 10:
         source.poll(0, 0.01)
     for _ in range(100):
         source.poll(0, 0.0)
-    assert len(source._carried) == 10
+    assert len(source._intake) == 10
     records = read_all(source)
     assert records is not None
     assert sorted(records.offset.tolist()) == sorted(list(range(50)) * 4)
@@ -115,9 +117,9 @@ def test_a_rewind_drops_what_was_carried_of_those_splits_only(
     produce: Produce, open_source: OpenSource, read_all: ReadAll
 ) -> None:
     source, listener = open_source(produce(events(80)), "carried")
-    while len(source._carried) < 5:
+    while len(source._intake) < 5:
         source.poll(0, 0.05)
-    carried_partition = source._carried[0].partition()
+    (_, carried_partition), *_ = source._intake.first_offsets()
     [split] = [split for split in listener.owned if split.partition == carried_partition]
     source.rewind({split: 0})
     records = read_all(source)
@@ -185,9 +187,9 @@ def test_positions_know_next_and_end(produce: Produce, open_source: OpenSource, 
 
 def test_what_is_carried_is_not_read_yet(produce: Produce, open_source: OpenSource) -> None:
     source, listener = open_source(produce(events(40)), "carried-positions")
-    while len(source._carried) < 3:
+    while len(source._intake) < 3:
         source.poll(0, 0.05)
-    carried = {message.partition() for message in source._carried}
+    carried = {partition for _, partition in source._intake.first_offsets()}
     assert carried
     positions = source.positions()
     assert [positions[split].next_offset for split in listener.owned if split.partition in carried] == [0] * len(

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from stream_infer.errors import DataLoss, FatalError
+from stream_infer.kafka.client import ConsumerClient
 from stream_infer.kafka.errors import from_exception, place, to_error
 from stream_infer.types import Split, Start
 
@@ -83,7 +84,9 @@ class StartPolicy:
         self._bounds = bounds
         self._timeout_s = timeout_s
 
-    def place(self, consumer: Consumer, partitions: Sequence[TopicPartition], generation: int) -> list[OwnedPartition]:
+    def place(
+        self, consumer: ConsumerClient, partitions: Sequence[TopicPartition], generation: int
+    ) -> list[OwnedPartition]:
         """Find out where reading starts on each of ``partitions``.
 
         Raises:
@@ -137,7 +140,7 @@ class StartPolicy:
         )
         return beginning, lost
 
-    def committed(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+    def committed(self, consumer: ConsumerClient, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
         """What the group has for ``partitions``. While a transaction with offsets of them is open there is no answer.
 
         Raises:
@@ -145,7 +148,7 @@ class StartPolicy:
             FatalError: NotAuthorized.
         """
         try:
-            found = consumer.committed(list(partitions), timeout=self._timeout_s)
+            found = consumer.committed(list(partitions), self._timeout_s)
         except KafkaException as error:
             raise from_exception(error, "reading committed offsets") from error
         for partition in found:

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import CommitFailed, StreamInferError
+from stream_infer.kafka.client import ConsumerClient
 from stream_infer.kafka.errors import from_exception, is_transient, place, to_error
 from stream_infer.types import Commit, Split
 
@@ -35,7 +36,7 @@ class CommitUnderWay:
         self._lookups = 0
         self._error: StreamInferError | None = None
 
-    def begin(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def begin(self, consumer: ConsumerClient, partitions: list[TopicPartition]) -> None:
         """Send the commit; an earlier one is no longer waited for.
 
         Raises:
@@ -46,7 +47,7 @@ class CommitUnderWay:
         self._lookups = 0
         self._awaited = _identity(partitions)
         try:
-            consumer.commit(offsets=partitions, asynchronous=True)
+            consumer.commit(partitions)
         except KafkaException as error:
             self._awaited = None
             raise from_exception(error, _DOING, retriable=CommitFailed) from error
@@ -63,13 +64,13 @@ class CommitUnderWay:
         elif error is not None:
             self._error = to_error(error, _DOING, retriable=CommitFailed)
 
-    def look_up(self, consumer: Consumer, timeout_s: float) -> None:
+    def look_up(self, consumer: ConsumerClient, timeout_s: float) -> None:
         """Ask the group for the awaited offsets, for at most ``timeout_s`` seconds; no answer changes nothing."""
         if self._awaited is None:
             return
         try:
             asked = [TopicPartition(topic, partition) for topic, partition, _, _ in self._awaited]
-            found = consumer.committed(asked, timeout=timeout_s)
+            found = consumer.committed(asked, timeout_s)
         except KafkaException as error:
             if not is_transient(error.args[0]):
                 self._awaited = None

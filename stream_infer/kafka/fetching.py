@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
+from stream_infer.kafka.client import ConsumerClient
 from stream_infer.kafka.errors import is_transient
 from stream_infer.kafka.ownership import Ownership
 from stream_infer.kafka.properties import Properties
@@ -23,7 +24,7 @@ class Fetching:
         properties: of `consumer_properties`.
     """
 
-    def __init__(self, consumer: Consumer, owned: Ownership, properties: Properties) -> None:
+    def __init__(self, consumer: ConsumerClient, owned: Ownership, properties: Properties) -> None:
         self._consumer = consumer
         self._owned = owned
         self._incremental = _is_incremental(properties)

@@ -6,24 +6,23 @@ Rule: a partition is owned in one generation at a time. Whoever holds a split of
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from confluent_kafka import OFFSET_INVALID, Consumer, TopicPartition
+import numpy as np
+from confluent_kafka import OFFSET_INVALID, TopicPartition
 
 from stream_infer.kafka.assignment import OwnedPartition
-from stream_infer.kafka.records import SplitTable
-from stream_infer.types import Split
-
-Place = tuple[str, int]
-"""Topic and partition number."""
+from stream_infer.kafka.client import ConsumerClient
+from stream_infer.kafka.records import Place, keep_splits, place_of
+from stream_infer.types import Records, Split
 
 
 class Ownership:
-    """Owned partitions by topic and number, with the `SplitTable` of the moment as ``table``."""
+    """Owned partitions by topic and number."""
 
     def __init__(self) -> None:
         self._partitions: dict[Place, OwnedPartition] = {}
         self._generation = 0
-        self.table = SplitTable.of(())
 
     def __contains__(self, place: Place) -> bool:
         return place in self._partitions
@@ -45,24 +44,21 @@ class Ownership:
     def add(self, partitions: Iterable[OwnedPartition]) -> None:
         """These are owned from now on."""
         for partition in partitions:
-            self._partitions[partition.split.source, partition.split.partition] = partition
-        self._reindex()
+            self._partitions[partition.place] = partition
 
     def remove(self, places: Iterable[Place]) -> None:
         """These are owned no longer."""
         for place in places:
             self._partitions.pop(place, None)
-        self._reindex()
 
     def restart(self, split: Split, offset: int, generation: int) -> OwnedPartition | None:
         """Give a split a new generation that starts at ``offset``; None where it is not owned in its own."""
-        partition = self._partitions.get((split.source, split.partition))
+        partition = self._partitions.get(place_of(split))
         if partition is None or partition.split != split:
             return None
         partition.split = split._replace(generation=generation)
         partition.start_offset = offset
         partition.was_committed = True
-        self._reindex()
         return partition
 
     def current(self, splits: Iterable[Split]) -> list[Split]:
@@ -79,7 +75,7 @@ class Ownership:
         return [partition.at(OFFSET_INVALID) for partition in self]
 
     def next_offsets(
-        self, consumer: Consumer, chosen: Sequence[OwnedPartition] | None = None
+        self, consumer: ConsumerClient, chosen: Sequence[OwnedPartition] | None = None
     ) -> list[tuple[OwnedPartition, int]]:
         """Next offset that the client will give, of these or of all owned partitions. Asks no broker."""
         partitions = list(self) if chosen is None else list(chosen)
@@ -90,14 +86,23 @@ class Ownership:
             for partition, position in zip(partitions, positions, strict=True)
         ]
 
-    def next_offsets_without(self, consumer: Consumer, places: Collection[Place]) -> list[TopicPartition]:
+    def next_offsets_without(self, consumer: ConsumerClient, places: Collection[Place]) -> list[TopicPartition]:
         """Where reading stands on every owned partition but those at ``places``."""
         return [
             partition.at(offset) for partition, offset in self.next_offsets(consumer) if partition.place not in places
         ]
 
-    def _reindex(self) -> None:
-        self.table = SplitTable.of(partition.split for partition in self)
+    def claim(self, records: Records, received_ms: int) -> Records | None:
+        """What a client gave, under the generations of this moment; without what is not owned, and None for nothing.
+
+        ``received_ms`` is the wall-clock time of arrival, milliseconds since the epoch.
+        """
+        owned = np.array([place_of(split) in self for split in records.splits], np.bool_)
+        ours = keep_splits(records, owned)
+        if ours is None:
+            return None
+        splits = tuple(self[place_of(split)].split for split in ours.splits)
+        return replace(ours, splits=splits, received_ms=received_ms)
 
 
-__all__ = ["Ownership", "Place"]
+__all__ = ["Ownership"]

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from stream_infer.clock import Clock
 from stream_infer.errors import FatalError, RetriableError, SinkUnavailable, StreamInferError
-from stream_infer.kafka.client_log import client_logger
+from stream_infer.kafka.choice import open_producer
+from stream_infer.kafka.client import Outgoing
 from stream_infer.kafka.dead_letters import ClientHeaders, HeaderStyle, dead_letter_headers
 from stream_infer.kafka.errors import CLIENT_EXCEPTIONS, client_error, from_exception, place, to_error
-from stream_infer.kafka.properties import Properties
+from stream_infer.kafka.properties import Properties, PropertyValue
 from stream_infer.kafka.watch import ConnectionWatch
-from stream_infer.types import BoolArray, Reject, ScoredBatch, Status
+from stream_infer.types import Binary, BoolArray, Int32Array, Int64Array, Reject, ScoredBatch, Status
 
 _DEFAULT_MAX_OUTPUT_BYTES = 1_000_000
 """librdkafka's ``message.max.bytes``, just below what a broker takes by default (1048588)."""
@@ -97,27 +98,24 @@ class Publisher:
         Raises:
             SinkUnavailable, FatalError: the client refuses its properties.
         """
-        settings: dict[str, Any] = {
+        settings: dict[str, PropertyValue] = {
             **self._properties,
             "message.max.bytes": max(self._max_output_bytes, _MAX_DEAD_LETTER_BYTES),
             "queue.buffering.max.messages": self._outputs.max_unacknowledged,
-            "on_delivery": self._delivered,
-            "error_cb": self.watch,
-            "logger": client_logger(),
         }
         try:
-            self.producer = Producer(settings)
+            self.producer = open_producer(settings, on_error=self.watch, on_failed=self._not_delivered)
         except KafkaException as error:
             raise from_exception(error, "opening a producer", retriable=SinkUnavailable) from error
         self._failure = self.fatal = None
 
     def disconnect(self) -> None:
-        """Let go of the producer. Not `Producer.close`: that flushes, for as long as it takes."""
+        """Let go of the producer. Nothing is flushed."""
         del self.producer
 
     def leave_behind(self) -> None:
         """Let a producer be that somebody else is stuck in. What it still holds is not sent, if that can be had."""
-        self.producer.purge(in_queue=True, in_flight=True, blocking=False)
+        self.producer.purge()
 
     def serve(self, wait_s: float = 0.0) -> None:
         """Hear of deliveries, for up to ``wait_s`` seconds."""
@@ -166,27 +164,23 @@ class Publisher:
         return [(reject.row, reject.status) for reject in refused]
 
     def _publish_scored(self, batch: ScoredBatch, published: BoolArray) -> None:
-        values, keys = batch.payload.to_list(), batch.records.keys.to_list()
         # To the client 0 means "now", which is what a record without a timestamp gets.
-        timestamps = np.maximum(batch.records.timestamp_ms, 0).tolist()
-        partitions = self._partitions(batch)
-        for topic, rows in self._destinations(batch, published):
-            for row in rows:
-                self._send(topic, values[row], keys[row], partitions[row], timestamps[row])
+        timestamps_ms = np.maximum(batch.records.timestamp_ms, 0)
+        outgoing = Outgoing(batch.payload, batch.records.keys, self._partitions(batch), timestamps_ms)
+        for topic, chosen in self._destinations(batch, published):
+            self._send(topic, outgoing, np.flatnonzero(chosen))
 
-    def _destinations(self, batch: ScoredBatch, published: BoolArray) -> Iterable[tuple[str, list[int]]]:
-        yield self._outputs.topic, np.flatnonzero(published).tolist()
+    def _destinations(self, batch: ScoredBatch, published: BoolArray) -> Iterable[tuple[str, BoolArray]]:
+        yield self._outputs.topic, published
         scored = published & (batch.scored.status == Status.OK)
         for route in self._outputs.routes:
-            wanted = batch.scored.flagged if route.when == "flagged" else ~batch.scored.flagged
-            yield route.topic, np.flatnonzero(scored & wanted).tolist()
+            yield route.topic, scored & (batch.scored.flagged if route.when == "flagged" else ~batch.scored.flagged)
 
-    def _partitions(self, batch: ScoredBatch) -> list[int]:
+    def _partitions(self, batch: ScoredBatch) -> Int32Array:
         if self._outputs.partition == "key":
-            return [-1] * len(batch.records)
+            return np.full(len(batch.records), -1, np.int32)
         of_split = np.array([split.partition for split in batch.records.splits], np.int32)
-        partitions: list[int] = of_split[batch.records.split_index].tolist()
-        return partitions
+        return of_split[batch.records.split_index]
 
     def _publish_rejects(self, batch: ScoredBatch, rejects: Sequence[Reject]) -> None:
         failed_at_ms = self._clock.wall_ms()
@@ -198,73 +192,63 @@ class Publisher:
                 failed_at_ms=failed_at_ms,
                 style=self._outputs.dead_letter_headers,
             )
-            value, key = batch.records.values[reject.row], batch.records.keys[reject.row]
-            timestamp_ms = max(0, int(batch.records.timestamp_ms[reject.row]))
-            self._send(self._outputs.dead_letter_topic, value, key, -1, timestamp_ms, headers)
+            value, key = (Binary.from_values([of[reject.row]]) for of in (batch.records.values, batch.records.keys))
+            timestamp_ms = np.maximum(batch.records.timestamp_ms[reject.row : reject.row + 1], 0)
+            outgoing = Outgoing(value, key, np.full(1, -1, np.int32), timestamp_ms)
+            self._send(self._outputs.dead_letter_topic, outgoing, np.zeros(1, np.int64), headers)
 
     def _too_large(self, batch: ScoredBatch, row: int) -> Reject:
         nbytes = int(batch.payload.lengths[row] + batch.records.keys.lengths[row])
         message = f"the scored event has {nbytes} bytes with its key; message.max.bytes is {self._max_output_bytes}"
         return Reject(row, Status.OUTPUT_TOO_LARGE, message)
 
-    def _send(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None,
-        partition: int,
-        timestamp_ms: int,
-        headers: ClientHeaders | None = None,
-    ) -> None:
-        try:
-            self._produce(topic, value, key, partition, timestamp_ms, headers)
-        except BufferError:
-            # `room` counts messages, the client also bytes: very large ones can fill its queue earlier.
-            self.flush(_FULL_QUEUE_WAIT_S)
-            try:
-                self._produce(topic, value, key, partition, timestamp_ms, headers)
-            except BufferError:
-                self._keep(SinkUnavailable(f"publishing to topic {topic} failed: the client's queue is full"))
-
-    def _produce(
-        self,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None,
-        partition: int,
-        timestamp_ms: int,
-        headers: ClientHeaders | None,
-    ) -> None:
-        try:
-            self.producer.produce(topic, value, key, partition, timestamp=timestamp_ms, headers=headers)
-        except KafkaException as exception:
-            error: KafkaError = exception.args[0]
-            if _is_past_saving(error):
-                self.fatal = self.fatal or error
+    def _send(self, topic: str, outgoing: Outgoing, rows: Int64Array, headers: ClientHeaders | None = None) -> None:
+        """Queue the rows. What is refused spoils the rest only where nothing more can be taken."""
+        waited = False
+        while len(rows) and self.fatal is None:
+            taken, error = self.producer.produce(topic, outgoing, rows, headers)
+            rows = rows[taken:]
+            if error is None:
                 return
-            failure = self._refused(error, topic, partition)
-            if isinstance(failure, FatalError):
-                raise failure from exception
-            # A transaction that has failed takes nothing more, and says so again when it is to be committed.
-            self._keep(failure)
+            if error.code() != KafkaError._QUEUE_FULL:
+                self._not_taken(error, topic, int(outgoing.partitions[rows[0]]))
+                rows = rows[1:]
+            elif waited and not taken:
+                self._keep(SinkUnavailable(f"publishing to topic {topic} failed: the client's queue is full"))
+                return
+            else:
+                # `room` counts messages, the client also bytes: very large ones can fill its queue earlier.
+                self.flush(_FULL_QUEUE_WAIT_S)
+                waited = True
+
+    def _not_taken(self, error: KafkaError, topic: str, partition: int) -> None:
+        """The client refuses to queue a message."""
+        if _is_past_saving(error):
+            self.fatal = self.fatal or error
+            return
+        failure = self._refused(error, topic, partition)
+        if isinstance(failure, FatalError):
+            raise failure
+        # A transaction that has failed takes nothing more, and says so again when it is to be committed.
+        self._keep(failure)
 
     # ------------------------------------------------------------------ failures
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+    def _not_delivered(self, error: KafkaError, topic: str, partition: int) -> None:
         """Called by the client for every message that was not delivered."""
-        if error is None or error.code() in _ABANDONED:
+        if error.code() in _ABANDONED:
             return
         if _is_past_saving(error):
             self.fatal = self.fatal or error
             return
-        self._keep(self._refused(error, message.topic() or "", message.partition()))
+        self._keep(self._refused(error, topic, partition))
 
     def _keep(self, failure: StreamInferError) -> None:
         """Remember the first failure; what is final outweighs what may pass."""
         if self._failure is None or (isinstance(self._failure, RetriableError) and isinstance(failure, FatalError)):
             self._failure = failure
 
-    def _refused(self, error: KafkaError, topic: str, partition: int | None) -> StreamInferError:
+    def _refused(self, error: KafkaError, topic: str, partition: int) -> StreamInferError:
         where = place(topic, partition)
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             is_dead_letter = topic == self._outputs.dead_letter_topic

@@ -1,102 +1,85 @@
-"""Client messages -> columns. The one place where an event costs Python objects, and only those of the client.
+"""Runs of records, sorted by who owns their partitions.
 
-Rule: per event nothing is made but what the client's Message gives: value, key and three integers. Headers stay
-inside the messages until somebody asks for a row's.
+Rule: a record is somebody's by its topic and partition. Clients do not know generations: what comes from them has the
+generation 0, and gets that of the owner when it is taken in, or is dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
-from confluent_kafka import Message
 
-from stream_infer.types import Binary, HeaderList, Headers, Int64Array, Records, Split
+from stream_infer.types import BoolArray, Records, Split
 
-
-@dataclass(frozen=True, slots=True)
-class MessageHeaders:
-    """Headers that are read from the client's messages when asked for. Row i is that of message i."""
-
-    messages: Sequence[Message]
-
-    def __getitem__(self, row: int) -> HeaderList:
-        headers = cast("list[tuple[str, bytes | None]] | None", self.messages[row].headers())
-        return headers or []
-
-    def slice(self, start: int, stop: int) -> MessageHeaders:
-        """Rows ``start`` to ``stop``."""
-        return MessageHeaders(self.messages[start:stop])
-
-    def take(self, rows: Int64Array) -> MessageHeaders:
-        """The named rows."""
-        return MessageHeaders([self.messages[int(row)] for row in rows])
-
-    def concat(self, others: Sequence[Headers]) -> MessageHeaders:
-        """These rows followed by those of the others (all must be ``MessageHeaders``)."""
-        messages = list(self.messages)
-        for other in others:
-            assert isinstance(other, MessageHeaders), "headers of one source are of one kind"
-            messages.extend(other.messages)
-        return MessageHeaders(messages)
+Place = tuple[str, int]
+"""Topic and partition number."""
 
 
-@dataclass(frozen=True, slots=True)
-class SplitTable:
-    """The owned partitions, for a quick look-up by topic and partition number."""
-
-    splits: tuple[Split, ...]
-    rows: Mapping[str | None, Mapping[int | None, int]]
-    """Topic -> partition -> row of ``splits``."""
-
-    @classmethod
-    def of(cls, splits: Iterable[Split]) -> SplitTable:
-        """The table of these splits."""
-        ordered = tuple(splits)
-        rows: dict[str | None, dict[int | None, int]] = {}
-        for row, split in enumerate(ordered):
-            rows.setdefault(split.source, {})[split.partition] = row
-        return cls(ordered, rows)
-
-    def holds(self, message: Message) -> bool:
-        """True where the message's partition is owned."""
-        return message.partition() in self.rows.get(message.topic(), _NOTHING)
+def keep_splits(records: Records, keep: BoolArray) -> Records | None:
+    """The rows of those splits of the table that are kept (bool, one per split); None where no row is left."""
+    if keep.all():
+        return records
+    kept = records.take(np.flatnonzero(keep[records.split_index]))
+    if not len(kept):
+        return None
+    renumbered = (np.cumsum(keep) - 1).astype(np.int32)
+    splits = tuple(split for split, wanted in zip(kept.splits, keep.tolist(), strict=True) if wanted)
+    return replace(kept, splits=splits, split_index=renumbered[kept.split_index])
 
 
-_NOTHING: Mapping[int | None, int] = {}
+def place_of(split: Split) -> Place:
+    """Where a split is, whatever its generation."""
+    return (split.source, split.partition)
 
 
-def to_records(messages: Sequence[Message], owned: SplitTable, received_ms: int) -> Records:
-    """Columns of ``messages``, which must all belong to an owned partition and hold no error.
+class Carried:
+    """Records that came and were not handed out yet: first in, first out."""
 
-    Args:
-        messages: in the order in which the client gave them.
-        owned: the partitions owned now.
-        received_ms: wall-clock time of arrival, milliseconds since the epoch.
-    """
-    rows = [owned.rows[message.topic()][message.partition()] for message in messages]
-    present, split_index = np.unique(np.array(rows, np.int32), return_inverse=True)
-    return Records(
-        values=Binary.from_values([message.value() for message in messages]),
-        keys=Binary.from_values([message.key() for message in messages]),
-        splits=tuple(owned.splits[row] for row in present.tolist()),
-        split_index=split_index.astype(np.int32),
-        offset=np.array([message.offset() for message in messages], np.int64),
-        # Where a message has no timestamp the client gives -1, which is NO_TIMESTAMP.
-        timestamp_ms=np.array([message.timestamp()[1] for message in messages], np.int64),
-        received_ms=received_ms,
-        headers=MessageHeaders(messages),
-    )
+    def __init__(self) -> None:
+        self._runs: list[Records] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs))
+
+    def add(self, records: Records) -> None:
+        """These came last."""
+        self._runs.append(records)
+
+    def take(self, max_records: int) -> Records | None:
+        """Hand out at most ``max_records``; None where there is nothing to hand out."""
+        taken: list[Records] = []
+        room = max_records
+        while room > 0 and self._runs:
+            run = self._runs.pop(0)
+            if len(run) > room:
+                self._runs.insert(0, run.slice(room, len(run)))
+                run = run.slice(0, room)
+            taken.append(run)
+            room -= len(run)
+        return Records.concat(taken) if taken else None
+
+    def drop(self, places: Collection[Place]) -> None:
+        """Forget everything of these."""
+        self._runs = [kept for run in self._runs if (kept := without(run, places)) is not None]
+
+    def first_offsets(self) -> dict[Place, int]:
+        """Lowest offset of each place that is there."""
+        found: dict[Place, int] = {}
+        for run in self._runs:
+            for split, offset in run.first_offsets().items():
+                found.setdefault(place_of(split), offset)
+        return found
 
 
-def first_offsets(messages: Sequence[Message]) -> dict[tuple[str, int], int]:
-    """Lowest offset of each topic and partition among ``messages``."""
-    found: dict[tuple[str, int], int] = {}
-    for message in messages:
-        found.setdefault((message.topic() or "", message.partition() or 0), message.offset() or 0)
-    return found
+def without(records: Records, places: Collection[Place]) -> Records | None:
+    """The rows that lie elsewhere than at ``places``; None where no row is left."""
+    return keep_splits(records, _elsewhere(records.splits, places))
 
 
-__all__ = ["MessageHeaders", "SplitTable", "first_offsets", "to_records"]
+def _elsewhere(splits: Sequence[Split], places: Collection[Place]) -> BoolArray:
+    return np.array([place_of(split) not in places for split in splits], np.bool_)
+
+
+__all__ = ["Carried", "Place", "keep_splits", "place_of", "without"]

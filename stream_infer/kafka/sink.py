@@ -107,9 +107,7 @@ class KafkaSink:
     def abandon(self) -> None:
         """Forget everything not yet acknowledged. What is on its way may still arrive, as a duplicate in order."""
         producer = self._publisher.producer
-        # The client's flag is the wrong way round (2.16): with blocking=True the purge runs later, and takes
-        # with it what is produced next.
-        producer.purge(in_queue=True, in_flight=True, blocking=False)
+        producer.purge()
         deadline = Deadline.after(_PURGE_TIMEOUT_S, self._clock.monotonic())
         while len(producer) and not deadline.passed(self._clock.monotonic()):
             self._publisher.serve(0.01)

@@ -3,17 +3,14 @@
 Rule: one thread owns the consumer, and the client decides nothing: where to start, what to commit and when to
 go back is said here, explicitly, for each partition.
 
-Theory of operation. The client calls back (rebalances, commit results) only from inside its own ``poll`` and
-``consume``, so each call to those may bring a message nobody asked for, or take partitions away; and inside a
-callback the client must not be polled again. Therefore
+Theory of operation. The client calls back (rebalances, commit results) only from inside its own ``fetch``, so each
+call to that may bring a message nobody asked for, or take partitions away; and inside a callback the client must not
+be asked for messages again. Therefore
 
-1. every message goes through one buffer, ``_carried``: whatever a call brought that the caller had no room for
-   waits there, and a revoked partition is taken out of it inside the callback, before its next owner starts;
+1. every message goes through one buffer (`stream_infer.kafka.intake`), and a revoked partition is taken out of it
+   inside the callback, before its next owner starts;
 2. a generation is given to a partition when it is assigned and when it is rewound, never in between;
 3. a commit is confirmed by its offsets (`stream_infer.kafka.commits`), inside a callback by asking for them.
-
-The bug that 1 prevents: a message polled before a rebalance and handed out after it would carry the new
-generation of its partition, and be scored twice in one life.
 """
 
 from __future__ import annotations
@@ -21,23 +18,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
-from confluent_kafka import OFFSET_END, OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
 from stream_infer.clock import Clock, Deadline
 from stream_infer.errors import CommitFailed, RetriableError, SourceUnavailable, StreamInferError
 from stream_infer.kafka.assignment import LogBounds, OnDataLoss, OwnedPartition, StartMode, StartPolicy
-from stream_infer.kafka.client_log import client_logger
+from stream_infer.kafka.choice import open_consumer
+from stream_infer.kafka.client import Report
 from stream_infer.kafka.commits import CommitUnderWay, as_partitions
 from stream_infer.kafka.errors import OFFSET_GONE, place, to_error, translated
 from stream_infer.kafka.fetching import Fetching
+from stream_infer.kafka.intake import Intake
 from stream_infer.kafka.membership import check_membership
-from stream_infer.kafka.ownership import Ownership, Place
+from stream_infer.kafka.ownership import Ownership
 from stream_infer.kafka.properties import Properties
-from stream_infer.kafka.records import first_offsets, to_records
+from stream_infer.kafka.records import Place
 from stream_infer.kafka.watch import ConnectionWatch
 from stream_infer.ports import SourceListener
 from stream_infer.types import Commit, Records, Split
@@ -99,7 +97,6 @@ class KafkaSource:
         self._owned = Ownership()
         self._unplaced: list[TopicPartition] = []
         self._place_again_at = 0.0
-        self._carried: list[Message] = []
         self._gaps: set[Place] = set()
         self._commit = CommitUnderWay()
         self._failure: StreamInferError | None = None
@@ -115,14 +112,9 @@ class KafkaSource:
             FatalError: the client refuses its properties.
         """
         self._listener = listener
-        settings: dict[str, Any] = {
-            **self._properties,
-            "error_cb": self._watch,
-            "on_commit": self._commit.answered,
-            "logger": client_logger(),
-        }
         with translated("joining the group"):
-            self._consumer = Consumer(settings)
+            self._consumer = open_consumer(self._properties, on_error=self._watch, on_commit=self._commit.answered)
+            self._intake = Intake(self._consumer, self._owned, self._clock)
             self._fetching = Fetching(self._consumer, self._owned, self._properties)
             self._consumer.subscribe(
                 self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -151,14 +143,14 @@ class KafkaSource:
         with translated("reading"):
             self._place_rest()
             self._bridge_gaps()
+            self._intake.read_again(self._fetching)
             self._fill(max_records, timeout_s)
         self._raise_failure()
-        messages, self._carried = self._carried[:max_records], self._carried[max_records:]
+        records = self._intake.take(max_records)
         self._bound_carried()
-        if not messages:
+        if records is None:
             self._check_connection()
-            return None
-        return to_records(messages, self._owned.table, self._clock.wall_ms())
+        return records
 
     def pause(self) -> None:
         """Stop fetching; membership stays. What was fetched ahead is fetched again after `resume`."""
@@ -180,20 +172,20 @@ class KafkaSource:
             if partition is not None:
                 renamed[split] = partition.split
                 targets.append(partition.at(offset))
-        self._drop_carried((target.topic, target.partition) for target in targets)
+        self._intake.drop([(target.topic, target.partition) for target in targets])
         with translated("rewinding"):
             self._fetching.move(targets)
         return renamed
 
     def caught_up(self) -> bool:
         """True when every owned split has been read to the end that stood there when it was assigned."""
-        if self._carried or self._unplaced or not self._owned:
+        if not self._intake.complete or self._unplaced or not self._owned:
             return False
         return all(offset >= partition.end_at_start for partition, offset in self._owned.next_offsets(self._consumer))
 
     def positions(self) -> Mapping[Split, KafkaPosition]:
         """What is cheaply known of each owned split, without asking the broker."""
-        carried = first_offsets(self._carried)
+        carried = self._intake.first_offsets()
         return {
             partition.split: KafkaPosition(carried.get(partition.place, offset), self._cached_end(partition))
             for partition, offset in self._owned.next_offsets(self._consumer)
@@ -259,7 +251,7 @@ class KafkaSource:
             FatalError: the client's answer has a form that is not known here.
         """
         with translated("asking for the group membership", retriable=CommitFailed):
-            membership = cast("bytes", self._consumer.consumer_group_metadata())
+            membership = self._consumer.consumer_group_metadata()
         check_membership(membership, str(self._properties["group.id"]))
         return membership
 
@@ -274,36 +266,30 @@ class KafkaSource:
     # ------------------------------------------------------------------ messages
 
     def _fill(self, max_records: int, timeout_s: float) -> None:
-        """Bring ``_carried`` to ``max_records`` messages, waiting for the first only."""
-        if not self._carried:
-            self._serve(timeout_s)
+        """Have ``max_records`` records at hand, waiting for the first only."""
+        missing = max_records - len(self._intake)
+        if not self._intake:
+            self._fetch(max(1, max_records), timeout_s)
+        elif missing > 0:
+            self._fetch(missing, 0.0)
         elif max_records == 0:
             self._serve(0.0)
-        missing = max_records - len(self._carried)
-        if missing > 0 and self._carried:
-            # consume() waits its whole timeout for the last message, so it gets none.
-            self._take(self._consumer.consume(missing, 0))
 
     def _serve(self, wait_s: float) -> None:
         """Let the client call back; a message that comes along is carried."""
-        message = self._consumer.poll(wait_s)
-        if message is not None:
-            self._take([message])
+        self._fetch(1, wait_s)
         self._bound_carried()
 
-    def _take(self, messages: Sequence[Message]) -> None:
-        good = [message for message in messages if message.error() is None and self._owned.table.holds(message)]
-        if len(good) < len(messages):
-            for message in messages:
-                if (error := message.error()) is not None:
-                    self._note(error, message)
-        if good:
+    def _fetch(self, max_messages: int, wait_s: float) -> None:
+        count, reports = self._intake.fetch(max_messages, wait_s)
+        for report in reports:
+            self._note(report)
+        if count:
             self._watch.received()
-            self._carried += good
 
-    def _note(self, error: KafkaError, message: Message) -> None:
+    def _note(self, report: Report) -> None:
         """An error in the place of a message."""
-        where = (message.topic() or "", message.partition() or 0)
+        error, where = report.error, (report.topic, max(report.partition, 0))
         if error.code() in OFFSET_GONE:
             if where in self._owned:
                 self._gaps.add(where)
@@ -342,38 +328,34 @@ class KafkaSource:
         if not self._watch.down:
             return
         try:
-            self._consumer.list_topics(self._topics[0], timeout=_PROBE_TIMEOUT_S)
+            self._consumer.probe(self._topics[0], _PROBE_TIMEOUT_S)
         except KafkaException as error:
             self._watch.silent()
             raise SourceUnavailable(self._watch.reason()) from error
         self._watch.answered()
 
-    def _drop_carried(self, places: Iterable[Place]) -> None:
-        gone = set(places)
-        self._carried = [m for m in self._carried if (m.topic(), m.partition()) not in gone]
-
     def _bound_carried(self) -> None:
         """Stop fetching when too much is carried, and go on when all of it was handed out."""
-        if len(self._carried) >= _MAX_CARRIED and not self._paused_by_carry:
+        if len(self._intake) >= _MAX_CARRIED and not self._paused_by_carry:
             self._paused_by_carry = True
             self._apply_pause()
-        elif not self._carried and self._paused_by_carry:
+        elif not self._intake and self._paused_by_carry:
             self._paused_by_carry = False
             self._apply_pause()
 
     # ------------------------------------------------------------------ partitions
 
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, partitions: list[TopicPartition]) -> None:
         if self._closing:
             return
         self._watch.answered()
         with self._callback():
             try:
-                placed = self._policy.place(consumer, partitions, self._owned.next_generation())
+                placed = self._policy.place(self._consumer, partitions, self._owned.next_generation())
             except RetriableError as error:
                 # Accept the assignment, or the group would wait for us; a later poll finds out where to read.
                 self._fetching.add([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
-                consumer.pause(partitions)
+                self._consumer.pause(partitions)
                 self._unplaced += partitions
                 _LOGGER.warning(
                     "where to read new partitions was not known at once", extra=_told(partitions, reason=str(error))
@@ -412,10 +394,10 @@ class KafkaSource:
         self._apply_pause()
         self._listener.splits_assigned({partition.split: partition.start for partition in placed})
 
-    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions, self._listener.splits_revoked)
 
-    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions, self._listener.splits_lost)
 
     def _give_up(self, partitions: Sequence[TopicPartition], tell: Callable[[Sequence[Split]], None]) -> None:
@@ -427,7 +409,7 @@ class KafkaSource:
         self._owned.remove(places)
         self._gaps.difference_update(places)
         self._unplaced = [p for p in self._unplaced if (p.topic, p.partition) not in places]
-        self._drop_carried(places)
+        self._intake.drop(places)
 
     @contextlib.contextmanager
     def _callback(self) -> Iterator[None]:
@@ -446,8 +428,7 @@ class KafkaSource:
                 self._consumer.resume(self._owned.anywhere())
 
     def _cached_end(self, partition: OwnedPartition) -> int:
-        _, end = self._consumer.get_watermark_offsets(partition.at(OFFSET_INVALID), cached=True)
-        return max(end, partition.end_at_start)
+        return max(self._consumer.cached_end(*partition.place), partition.end_at_start)
 
 
 def _told(partitions: Sequence[TopicPartition], **more: str) -> dict[str, object]:

@@ -10,9 +10,10 @@ import queue
 import threading
 from collections.abc import Callable
 
-from confluent_kafka import KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from stream_infer.clock import Clock, Deadline
+from stream_infer.kafka.client import ProducerClient
 from stream_infer.kafka.errors import CLIENT_EXCEPTIONS, client_error
 
 _CALL_S = 0.5
@@ -32,7 +33,7 @@ class TransactionCommit:
 
     def __init__(
         self,
-        producer: Producer,
+        producer: ProducerClient,
         offsets: list[TopicPartition],
         membership: bytes,
         deadline: Deadline,

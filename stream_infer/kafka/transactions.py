@@ -56,6 +56,8 @@ _LOGGER = logging.getLogger("stream_infer.kafka")
 _START_TIMEOUT_S = 30.0
 """The first transaction of a new cluster waits for a topic to be created; a coordinator that loads takes seconds."""
 _CLOSE_TIMEOUT_S = 1.5
+_LATE_REPORT_S = 0.05
+"""The client's threads set a transaction's error first, and queue the report of the delivery that caused it then."""
 _GROUP_MOVED_ON = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -280,7 +282,7 @@ class TransactionalKafkaSink:
 
     def _not_committed(self, error: KafkaError | None) -> StreamInferError:
         """Why a transaction cannot be committed: the failed delivery says more than the commit that it spoils."""
-        failure = self._publisher.take_failure()
+        failure = self._failed_delivery(error)
         if isinstance(failure, FatalError) or error is None:
             return failure or SinkUnavailable(f"{_COMMITTING} failed")
         if is_refusal(error):
@@ -291,6 +293,13 @@ class TransactionalKafkaSink:
             address = self._publisher.watch.address
             return failure or SinkUnavailable(f"{_COMMITTING}: no answer in time from {address} ({error.name()})")
         return failure or SinkUnavailable(f"{_COMMITTING} failed: {describe(error)}")
+
+    def _failed_delivery(self, error: KafkaError | None) -> StreamInferError | None:
+        """The delivery that spoilt the transaction, which the client may tell of after the transaction's own error."""
+        spoilt = error is not None and error.txn_requires_abort() and error.code() not in _GROUP_MOVED_ON
+        if spoilt and not self._publisher.failed:
+            self._publisher.serve(_LATE_REPORT_S)
+        return self._publisher.take_failure()
 
     # ------------------------------------------------------------------ abort
 

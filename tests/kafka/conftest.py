@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from stream_infer.kafka import publisher as publisher_module
+from stream_infer.kafka.client import OnError, OnFailed
+from stream_infer.kafka.properties import Properties
 from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.testing import FakeClock
 from tests.kafka.scripted_cluster import Client, Cluster, new_sink
@@ -15,11 +16,11 @@ from tests.kafka.scripted_cluster import Client, Cluster, new_sink
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster(FakeClock())
 
-    def connect(settings: dict[str, Any]) -> Client:
-        made.producers.append(Client(made, settings))
+    def connect(_properties: Properties, *, on_failed: OnFailed, **_callbacks: OnError) -> Client:
+        made.producers.append(Client(made, on_failed))
         return made.producers[-1]
 
-    monkeypatch.setattr(publisher_module, "Producer", connect)
+    monkeypatch.setattr(publisher_module, "open_producer", connect)
     return made
 
 

@@ -10,11 +10,13 @@ from confluent_kafka import KafkaError, KafkaException
 
 from stream_infer.clock import Deadline
 from stream_infer.errors import TopicMissing
+from stream_infer.kafka.client import OnFailed, Outgoing
+from stream_infer.kafka.dead_letters import ClientHeaders
 from stream_infer.kafka.properties import Transaction, producer_properties
 from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.testing import FakeClock, FakeWork, records
-from stream_infer.types import Commit, Split
+from stream_infer.types import Commit, Int64Array, Split
 
 BATCH = FakeWork().score(records([b"one", b"bad", b"two"])).batch
 COMMITS = {Split("payments", 0, 1): Commit(3, "running")}
@@ -49,10 +51,12 @@ class Cluster:
 class Client:
     """A producer of the `Cluster`."""
 
-    def __init__(self, cluster: Cluster, settings: dict[str, Any]) -> None:
+    def __init__(self, cluster: Cluster, failed: OnFailed) -> None:
         self._cluster = cluster
-        self.failed: Callable[[KafkaError, Any], None] = settings["on_delivery"]
-        self.sent: list[bytes] = []
+        self._failed = failed
+        self.sent: list[bytes | None] = []
+        self.late: list[KafkaError] = []
+        """Deliveries that have failed, and are told of by a poll that waits."""
         self.init_transactions = lambda timeout_s: cluster.answer("init", timeout_s)
         self.begin_transaction = lambda: cluster.answer("begin")
         self.send_offsets_to_transaction: Callable[..., object] = lambda *arguments: cluster.answer(
@@ -67,22 +71,27 @@ class Client:
     def poll(self, timeout_s: float) -> None:
         if self._cluster.script["poll"]:
             raise KafkaException(self._cluster.script["poll"].popleft())
+        while timeout_s and self.late:
+            self.fail(self.late.pop())
 
-    def purge(self, **_what: Any) -> None:
+    def fail(self, error: KafkaError) -> None:
+        """A message to partition 2 of the output is not delivered."""
+        self._failed(error, "scored", 2)
+
+    def flush(self, timeout_s: float) -> int:
+        self.poll(timeout_s)
+        return 0
+
+    def purge(self) -> None:
         self._cluster.calls.append("purge")
 
-    def produce(self, topic: str, value: bytes, *rest: Any, **more: Any) -> None:
+    def produce(
+        self, topic: str, outgoing: Outgoing, rows: Int64Array, headers: ClientHeaders | None = None
+    ) -> tuple[int, KafkaError | None]:
         if self._cluster.script["produce"]:
-            raise KafkaException(self._cluster.script["produce"].popleft())
-        self.sent.append(value)
-
-
-class Message:
-    def topic(self) -> str:
-        return "scored"
-
-    def partition(self) -> int:
-        return 2
+            return 0, self._cluster.script["produce"].popleft()
+        self.sent += [outgoing.values[row] for row in rows.tolist()]
+        return len(rows), None
 
 
 def new_sink(cluster: Cluster, *, stable: bool = True) -> TransactionalKafkaSink:

@@ -34,8 +34,8 @@ class FakeConsumer:
         self.offsets = offsets
         self.note = note
 
-    def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
-        assert timeout == 1.0
+    def committed(self, partitions: Sequence[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+        assert timeout_s == 1.0
         if not self.offsets:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         return [TopicPartition(p.topic, p.partition, self.offsets[p.partition], metadata=self.note) for p in partitions]

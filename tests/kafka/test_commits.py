@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_infer.errors import CommitFailed, NotAuthorized
 from stream_infer.kafka.commits import CommitUnderWay, as_partitions
+from stream_infer.kafka.librdkafka import AnsweredPartition
 from stream_infer.types import Commit, Split
 
 
@@ -19,34 +20,22 @@ class FakeConsumer:
         self.group_offset = -1001
         self.group_note = ""
 
-    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        assert timeout == 0.5
+    def committed(self, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+        assert timeout_s == 0.5
         if self.failure is not None:
             raise self.failure
         return [TopicPartition(p.topic, p.partition, self.group_offset, metadata=self.group_note) for p in partitions]
 
-    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
-        assert asynchronous
+    def commit(self, partitions: list[TopicPartition]) -> None:
         if self.failure is not None:
             raise self.failure
-        self.sent.append(offsets)
+        self.sent.append(partitions)
 
 
 def at(offset: int, error: KafkaError | None = None, note: str = "") -> TopicPartition:
-    partition = TopicPartition("payments", 3, offset, metadata=note)
-    return partition if error is None else FailedPartition(offset, error)
-
-
-class FailedPartition(TopicPartition):
-    """The client sets ``error`` in C only."""
-
-    def __init__(self, offset: int, error: KafkaError) -> None:
-        super().__init__("payments", 3, offset)
-        self.failed = error
-
-    @property
-    def error(self) -> KafkaError:  # type: ignore[override]  # an attribute in the client's stubs
-        return self.failed
+    partition = AnsweredPartition("payments", 3, offset, metadata=note)
+    partition.error = error
+    return partition
 
 
 @pytest.fixture

@@ -1,61 +1,77 @@
 from __future__ import annotations
 
 import numpy as np
-from confluent_kafka import Message
 
-from stream_infer.kafka.records import MessageHeaders, SplitTable, to_records
-from stream_infer.types import NO_TIMESTAMP, Split
+from stream_infer.kafka.records import Carried, keep_splits, without
+from stream_infer.testing import records
+from stream_infer.types import Records, Split
 
-A, B = Split("payments", 0, 3), Split("payments", 1, 5)
-OWNED = SplitTable.of([A, B, Split("refunds", 0, 1)])
-
-
-def message(partition: int, offset: int, value: bytes | None = b"v", topic: str = "payments") -> Message:
-    return Message(
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        key=b"k%d" % offset,
-        value=value,
-        headers=[("n", b"%d" % offset)],
-        timestamp=(1, 1000 + offset),
-    )
+A, B, C = Split("payments", 0), Split("payments", 1), Split("refunds", 0)
 
 
-def test_columns_keep_the_order_of_the_client() -> None:
-    records = to_records([message(1, 7), message(0, 2, None), message(1, 8, b"")], OWNED, received_ms=99)
-    assert [records.split(row) for row in range(3)] == [B, A, B]
-    assert records.offset.tolist() == [7, 2, 8]
-    assert records.timestamp_ms.tolist() == [1007, 1002, 1008]
-    assert records.values.to_list() == [b"v", None, b""]
-    assert records.keys.to_list() == [b"k7", b"k2", b"k8"]
-    assert records.received_ms == 99
-    assert records.split_index.dtype == np.dtype(np.int32)
-    assert records.offset.dtype == np.dtype(np.int64)
+def run(*rows: tuple[Split, int]) -> Records:
+    """Records at these splits and offsets; the value says where each is from."""
+    table = tuple(dict.fromkeys(split for split, _ in rows))
+    plain = records([b"%s-%d-%d" % (split.source.encode(), split.partition, offset) for split, offset in rows])
+    index = np.array([table.index(split) for split, _ in rows], np.int32)
+    offsets = np.array([offset for _, offset in rows], np.int64)
+    return Records(plain.values, plain.keys, table, index, offsets, plain.timestamp_ms, 0, plain.headers)
 
 
-def test_the_split_table_holds_only_what_is_there() -> None:
-    assert to_records([message(1, 7)], OWNED, 0).splits == (B,)
+def places(found: Records | None) -> list[tuple[Split, int]]:
+    assert found is not None
+    for row, value in enumerate(found.values.to_list()):
+        split = found.split(row)
+        assert value == b"%s-%d-%d" % (split.source.encode(), split.partition, found.offset[row])
+    return [(found.split(row), int(found.offset[row])) for row in range(len(found))]
 
 
-def test_a_message_without_a_timestamp_says_so() -> None:
-    bare = Message(topic="payments", partition=0, offset=1, value=b"v", timestamp=(0, -1))
-    assert to_records([bare], OWNED, 0).timestamp_ms.tolist() == [NO_TIMESTAMP]
+def test_where_every_split_is_kept_nothing_is_copied() -> None:
+    all_of_them = run((A, 1), (B, 2))
+    assert keep_splits(all_of_them, np.array([True, True])) is all_of_them
 
 
-def test_headers_follow_their_rows() -> None:
-    headers = to_records([message(0, 1), message(0, 2), message(0, 3)], OWNED, 0).headers
-    assert headers is not None
-    assert headers.slice(1, 3)[0] == [("n", b"2")]
-    assert headers.take(np.array([2, 0]))[0] == [("n", b"3")]
-    assert headers.slice(0, 1).concat([headers.slice(2, 3)])[1] == [("n", b"3")]
+def test_only_the_splits_that_are_kept_are_left_in_the_table() -> None:
+    kept = keep_splits(run((A, 1), (B, 2), (C, 3), (B, 4)), np.array([False, True, True]))
+    assert places(kept) == [(B, 2), (C, 3), (B, 4)]
+    assert kept is not None
+    assert kept.splits == (B, C)
+    assert kept.split_index.dtype == np.dtype(np.int32)
 
 
-def test_a_message_without_headers_has_an_empty_list() -> None:
-    assert MessageHeaders([Message(topic="payments", partition=0, offset=1)])[0] == []
+def test_nothing_left_is_none() -> None:
+    assert keep_splits(run((A, 1)), np.array([False])) is None
 
 
-def test_only_owned_partitions_are_held() -> None:
-    assert OWNED.holds(message(1, 0))
-    assert not OWNED.holds(message(2, 0))
-    assert not OWNED.holds(message(0, 0, topic="elsewhere"))
+def test_a_place_is_a_topic_and_a_partition_of_any_generation() -> None:
+    mine = run((A, 1), (A._replace(generation=7), 2), (C, 3))
+    assert places(without(mine, {("payments", 0)})) == [(C, 3)]
+
+
+def test_first_in_first_out_over_the_borders_of_runs() -> None:
+    carried = Carried()
+    carried.add(run((A, 1), (B, 1), (A, 2)))
+    carried.add(run((A, 3), (B, 2)))
+    assert len(carried) == 5
+    assert places(carried.take(2)) == [(A, 1), (B, 1)]
+    assert places(carried.take(2)) == [(A, 2), (A, 3)]
+    assert carried.take(0) is None
+    assert places(carried.take(10)) == [(B, 2)]
+    assert carried.take(10) is None
+    assert not carried
+
+
+def test_what_is_dropped_leaves_the_order_of_the_rest() -> None:
+    carried = Carried()
+    carried.add(run((A, 1), (B, 1), (A, 2)))
+    carried.add(run((B, 2)))
+    carried.add(run((B, 3), (A, 3)))
+    carried.drop({("payments", 1)})
+    assert places(carried.take(10)) == [(A, 1), (A, 2), (A, 3)]
+
+
+def test_the_first_offset_of_each_place() -> None:
+    carried = Carried()
+    carried.add(run((A, 5), (B, 1)))
+    carried.add(run((A, 6), (C, 9)))
+    assert carried.first_offsets() == {("payments", 0): 5, ("payments", 1): 1, ("refunds", 0): 9}

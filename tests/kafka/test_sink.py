@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from stream_infer.errors import FatalError
 from stream_infer.kafka import publisher as publisher_module
-from stream_infer.kafka.properties import producer_properties
+from stream_infer.kafka.properties import Properties, producer_properties
 from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.sink import KafkaSink
 from stream_infer.testing import FakeClock, FakeWork, records
@@ -29,8 +29,7 @@ class Topics:
 class EndedClient:
     """A producer with a fatal error: it refuses messages, and says why from wherever it serves callbacks."""
 
-    def __init__(self, settings: dict[str, Any], *, masked: bool) -> None:
-        self.settings = settings
+    def __init__(self, _properties: Properties, *, masked: bool, **_callbacks: Any) -> None:
         self._masked = masked
 
     def __len__(self) -> int:
@@ -43,10 +42,10 @@ class EndedClient:
         self._say()
         return 0
 
-    def produce(self, *arguments: Any, **more: Any) -> None:
-        raise KafkaException(KafkaError(KafkaError._FATAL, "Local: Fatal error"))
+    def produce(self, *arguments: Any) -> tuple[int, KafkaError]:
+        return 0, KafkaError(KafkaError._FATAL, "Local: Fatal error")
 
-    def purge(self, **more: Any) -> None:
+    def purge(self) -> None:
         """There is nothing to purge."""
 
     def _say(self) -> None:
@@ -59,7 +58,7 @@ class EndedClient:
 def test_the_end_of_the_producer_is_a_fatal_error_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, masked: bool
 ) -> None:
-    monkeypatch.setattr(publisher_module, "Producer", functools.partial(EndedClient, masked=masked))
+    monkeypatch.setattr(publisher_module, "open_producer", functools.partial(EndedClient, masked=masked))
     admin: Any = Topics()
     properties = producer_properties("127.0.0.1:9", {}, client_id="svc", publish_timeout_s=30)
     sink = KafkaSink(properties, admin, outputs=Outputs("scored", "dead", "group"), clock=FakeClock())

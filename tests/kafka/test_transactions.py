@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError
 
 from stream_infer.errors import FatalError, Fenced, NotAuthorized, SinkUnavailable, TopicMissing
 from stream_infer.kafka.transactions import TransactionalKafkaSink
-from tests.kafka.scripted_cluster import AGAIN, BATCH, COMMITS, Cluster, Message, commit, new_sink, soon
+from tests.kafka.scripted_cluster import AGAIN, BATCH, COMMITS, Cluster, commit, new_sink, soon
 
 FENCED = KafkaError(KafkaError._FENCED, "fenced by newer producer instance", fatal=True)
 MOVED_ON = KafkaError(KafkaError.ILLEGAL_GENERATION, txn_requires_abort=True)
@@ -142,10 +142,21 @@ def test_a_failed_delivery_says_more_than_the_commit_that_it_spoils(
     cluster: Cluster, sink: TransactionalKafkaSink
 ) -> None:
     sink.publish(BATCH)
-    cluster.producers[0].failed(KafkaError(KafkaError._MSG_TIMED_OUT), Message())
+    cluster.producers[0].fail(KafkaError(KafkaError._MSG_TIMED_OUT))
     assert sink.room() == 0
     cluster.script["commit"].append(SPOILT)
     with pytest.raises(SinkUnavailable, match="publishing to topic scored, partition 2 failed"):
+        commit(sink)
+
+
+def test_a_delivery_that_is_told_of_after_the_error_that_it_caused_is_named_all_the_same(
+    cluster: Cluster, sink: TransactionalKafkaSink
+) -> None:
+    """The client queues the report of a delivery behind the transaction's error, and offsets fail in between."""
+    sink.publish(BATCH)
+    cluster.producers[0].late.append(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+    cluster.script["offsets"].append(SPOILT)
+    with pytest.raises(FatalError, match=r"topic scored, partition 2.*max\.message\.bytes"):
         commit(sink)
 
 
@@ -153,8 +164,8 @@ def test_a_delivery_that_is_refused_for_good_outweighs_everything(
     cluster: Cluster, sink: TransactionalKafkaSink
 ) -> None:
     sink.publish(BATCH)
-    cluster.producers[0].failed(KafkaError(KafkaError._MSG_TIMED_OUT), Message())
-    cluster.producers[0].failed(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), Message())
+    cluster.producers[0].fail(KafkaError(KafkaError._MSG_TIMED_OUT))
+    cluster.producers[0].fail(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
     cluster.script["offsets"].append(MOVED_ON)
     with pytest.raises(FatalError, match=r"topic scored, partition 2.*max\.message\.bytes"):
         commit(sink)
@@ -162,7 +173,7 @@ def test_a_delivery_that_is_refused_for_good_outweighs_everything(
 
 def test_what_failed_is_forgotten_with_its_transaction(cluster: Cluster, sink: TransactionalKafkaSink) -> None:
     sink.publish(BATCH)
-    cluster.producers[0].failed(KafkaError(KafkaError._MSG_TIMED_OUT), Message())
+    cluster.producers[0].fail(KafkaError(KafkaError._MSG_TIMED_OUT))
     sink.abort(soon(cluster))
     assert sink.room() > 0
 
@@ -171,7 +182,7 @@ def test_a_delivery_that_failed_because_the_producer_was_shut_out_is_no_refusal(
     cluster: Cluster, sink: TransactionalKafkaSink
 ) -> None:
     sink.publish(BATCH)
-    cluster.producers[0].failed(FENCED, Message())
+    cluster.producers[0].fail(FENCED)
     assert sink.room() == 0
     cluster.script["offsets"].append(FENCED)
     with pytest.raises(SinkUnavailable):
@@ -200,7 +211,7 @@ def test_a_commit_that_nobody_waits_for_any_more_is_given_up(cluster: Cluster, s
 
 def test_what_an_abort_purges_is_no_failure(cluster: Cluster, sink: TransactionalKafkaSink) -> None:
     sink.publish(BATCH)
-    cluster.producers[0].failed(KafkaError(KafkaError._PURGE_QUEUE), Message())
+    cluster.producers[0].fail(KafkaError(KafkaError._PURGE_QUEUE))
     assert sink.room() > 0
 
 

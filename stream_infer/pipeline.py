@@ -10,7 +10,8 @@ the order of things.
            commit    every commit interval: flush, then commit what is settled (`stream_infer.delivery`)
 
 Waiting. With batches in flight no wait is longer than a millisecond while the gate is open, so a finished batch
-never waits for a poll to time out. A step in which nothing moved rests for a millisecond.
+never waits for a poll to time out. Nobody listens for records while a batch waits for more: the line sleeps, and then
+takes what has come. A step in which nothing moved rests for a millisecond.
 
 A batch that meets bad weather (registry away, model call stopped) stays at the head and is tried again, so that
 order holds; later batches may be scored meanwhile but wait behind it.
@@ -23,13 +24,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stream_infer.clock import Clock, Deadline
-from stream_infer.core.batching import Batch, Batcher
-from stream_infer.core.flow import FlowGate, FlowLimits, GateState
+from stream_infer.core.batching import Batch
+from stream_infer.core.flow import FlowGate, GateState
 from stream_infer.core.lag import lags, oldest_timestamps
-from stream_infer.core.retry import Backoff, Retry
+from stream_infer.core.retry import Retry
+from stream_infer.core.settings import Settings
 from stream_infer.delivery.base import Delivery, give_up_if_exhausted
 from stream_infer.errors import CommitFailed, FatalError, RetriableError, ScoreTimeout, Stuck
 from stream_infer.executors import Executor
@@ -50,25 +52,6 @@ _LEAVE_TIMEOUT_S = 2.0
 """How long a process that has failed tries to say so in the group's offsets."""
 _SCORE_TIMEOUTS_ALLOWED = 3
 """A batch whose model call was stopped this often ends the process: the model is stuck, not slow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Numbers of the line. Times in seconds.
-
-    ``max_in_flight`` batches are scored or wait to be settled. ``max_records`` ends the run after that many were
-    polled (None: never); ``until_caught_up`` ends it at the end that stood there when it started.
-    """
-
-    max_batch_size: int
-    max_batch_bytes: int
-    linger_s: float
-    max_in_flight: int
-    flow: FlowLimits
-    drain_timeout_s: float
-    max_records: int | None = None
-    until_caught_up: bool = False
-    backoff: Backoff = field(default_factory=Backoff)
 
 
 @dataclass(slots=True)
@@ -121,7 +104,7 @@ class Pipeline:
         self._clock = clock
         self._instrument = instrument
         self._jitter = jitter
-        self._batcher = Batcher(settings.max_batch_size, settings.max_batch_bytes, settings.linger_s)
+        self._batcher = settings.batcher()
         self._gate = FlowGate(settings.flow)
         self._flights: deque[_Flight] = deque()
         self._poll_retry = Retry(settings.backoff)
@@ -201,7 +184,7 @@ class Pipeline:
         if not self._poll_retry.ready(now):
             return
         if room > 0:
-            self._poll(room, self._poll_wait(now))
+            self._poll(room, self._nap(self._poll_wait(now)))
         elif now - self._last_poll >= _MEMBERSHIP_INTERVAL_S:
             self._poll(0, 0.0)
 
@@ -218,6 +201,18 @@ class Pipeline:
             return 0.0
         until_checkpoint = self._delivery.seconds_until_checkpoint(now)
         return min(_IDLE_WAIT_S, self._batcher.seconds_until_due(now), until_checkpoint)
+
+    def _nap(self, wait_s: float) -> float:
+        """Where a batch waits for more, sleep; gives the wait for a record that is left.
+
+        A poll for each event that comes would cost more than is saved by scoring them together, and the client cannot
+        wait for less than a millisecond.
+        """
+        if wait_s <= 0.0 or not len(self._batcher):
+            return wait_s
+        self._moved = True
+        self._clock.sleep(min(wait_s, self._batcher.seconds_to_nap(self._now())))
+        return 0.0
 
     def _poll(self, max_records: int, wait_s: float) -> None:
         try:
@@ -265,8 +260,9 @@ class Pipeline:
 
     def _dispatch(self) -> None:
         while len(self._flights) < (1 if self._delivery.careful else self._settings.max_in_flight):
+            idle = sum(flight.running for flight in self._flights) < self._settings.parallel
             drain = self._draining or self._ending()
-            batch = self._batcher.take(self._now(), drain=drain, alone=self._delivery.alone())
+            batch = self._batcher.take(self._now(), drain=drain, alone=self._delivery.alone(), idle=idle)
             if batch is None:
                 return
             self._moved = True
@@ -306,9 +302,15 @@ class Pipeline:
                 result = self._result(head)
                 if result is None or not self._delivery.ready(len(head.batch)):
                     return
-                self._delivery.publish(result)
+                self._publish(result)
             self._flights.popleft()
             self._moved = True
+
+    def _publish(self, result: WorkResult) -> None:
+        began_at = self._now()
+        self._delivery.publish(result)
+        work_s = result.decode_seconds + result.score_seconds + result.encode_seconds
+        self._batcher.scored(len(result.batch.records), work_s + self._now() - began_at)
 
     def _result(self, flight: _Flight) -> WorkResult | None:
         """The flight's result; None while it is not there yet or has to be tried again."""
@@ -417,6 +419,9 @@ class Pipeline:
         self._lag_due = now + _LAG_INTERVAL_S
         self._instrument.lag_observed(self._lags())
         self._instrument.buffered_changed(self._open_records(), self._open_bytes(), len(self._flights))
+        if learned := self._batcher.learned():
+            cost = learned.cost
+            self._instrument.batching_learned(cost.fixed_s, cost.per_event_s, learned.wait_s)
 
     def _lags(self) -> Mapping[Split, tuple[int, float | None]]:
         positions = self._source.positions()
@@ -430,3 +435,6 @@ class Pipeline:
 
     def _now(self) -> float:
         return self._clock.monotonic()
+
+
+__all__ = ["Pipeline", "Settings"]

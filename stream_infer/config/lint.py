@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stream_infer.config.fields import CLIENT_ROLES
 from stream_infer.config.model import AvroSinkCodec, AvroSourceCodec, Config
+from stream_infer.config.timing import publish_ms
 from stream_infer.errors import ConfigProblem
 
 Check = Callable[[Config], Iterator[ConfigProblem]]
@@ -51,9 +52,10 @@ def _shed_has_an_age(config: Config) -> Iterator[ConfigProblem]:
         yield ConfigProblem(
             "flow.max_age_ms", 'has no effect with when_full = "block"', 'leave it out, or set when_full = "shed"'
         )
-    if flow.max_age_ms is not None and flow.max_age_ms <= config.batching.linger_ms:
+    wait = "linger_ms" if config.batching.slo_ms is None else "slo_ms"
+    if flow.max_age_ms is not None and flow.max_age_ms <= getattr(config.batching, wait):
         yield ConfigProblem(
-            "flow.max_age_ms", "is not above batching.linger_ms: waiting for a batch alone makes events too old"
+            "flow.max_age_ms", f"is not above batching.{wait}: waiting for a batch alone makes events too old"
         )
 
 
@@ -168,6 +170,32 @@ def _workers_have_batches(config: Config) -> Iterator[ConfigProblem]:
         )
 
 
+def _linger_is_used(config: Config) -> Iterator[ConfigProblem]:
+    batching = config.batching
+    if batching.slo_ms is not None and "linger_ms" in batching.model_fields_set:
+        yield ConfigProblem("batching.linger_ms", "has no effect with batching.slo_ms", "leave one of them out")
+
+
+def _goal_leaves_time(config: Config) -> Iterator[ConfigProblem]:
+    slo_ms = config.batching.slo_ms
+    if slo_ms is not None and slo_ms <= publish_ms(config):
+        yield ConfigProblem(
+            "batching.slo_ms",
+            f"is used up by publishing, which takes some {publish_ms(config):g} ms: no batch will wait for more events",
+            "a larger goal, or a shorter linger.ms in kafka.client.producer",
+        )
+
+
+def _goal_covers_transactions(config: Config) -> Iterator[ConfigProblem]:
+    slo_ms, delivery = config.batching.slo_ms, config.delivery
+    if slo_ms is not None and delivery.guarantee == "exactly_once" and delivery.commit_interval_ms >= slo_ms:
+        yield ConfigProblem(
+            "batching.slo_ms",
+            "is not above delivery.commit_interval_ms: readers wait for the commit, which the goal does not count",
+            "leave it out, or commit more often",
+        )
+
+
 def _calls_fit_the_poll_interval(config: Config) -> Iterator[ConfigProblem]:
     interval_ms = _max_poll_interval_ms(config)
     for name in ("score_seconds", "drain_seconds"):
@@ -268,6 +296,9 @@ _ERRORS: tuple[Check, ...] = (
 _WARNINGS: tuple[Check, ...] = (
     _registry_is_used,
     _workers_have_batches,
+    _linger_is_used,
+    _goal_leaves_time,
+    _goal_covers_transactions,
     _calls_fit_the_poll_interval,
     _drain_has_time_to_commit,
     _checkpoints_keep_up,

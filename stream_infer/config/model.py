@@ -173,7 +173,7 @@ class ModelConfig(Section):
 
 
 class BatchingConfig(Section):
-    """How events become micro-batches. A batch leaves at the first of the three limits."""
+    """How events become micro-batches. A batch leaves when it is full, or has waited for as long as it may."""
 
     max_batch_size: Annotated[int, Field(ge=1, le=65_536)] = 512
     """Events in a batch at most. Per-call costs are spread over some hundred rows; larger batches gain little
@@ -187,6 +187,11 @@ class BatchingConfig(Section):
     """Longest time that the first event of a batch waits for more, in milliseconds. 0: whatever is there
     leaves at once. The wait counts from the first event, not from the last. Not Kafka's producer property
     `linger.ms`, which is set in `kafka.client.producer`."""
+
+    slo_ms: Annotated[float, Field(ge=1, le=3_600_000)] | None = None
+    """Goal for latency, in milliseconds, from an event's timestamp to its scored event. It takes the place of
+    `linger_ms`: what a batch costs and how often events come is learned, and a batch waits for more only where that
+    pays, and within what an event's age and publishing leave of the goal. Default: none, since nobody else knows it."""
 
 
 class FlowConfig(Section):

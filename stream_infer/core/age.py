@@ -1,4 +1,4 @@
-"""How old an event is, for shedding and for latency.
+"""How old an event is, for shedding, for latency, and for how long it may wait.
 
 Rule: an event's time is its timestamp while that lies in a plausible window before its arrival, and its
 arrival otherwise. Producers with skewed or historic clocks must not make every event late.
@@ -30,3 +30,11 @@ def event_times_ms(records: Records) -> Int64Array:
 def older_than(records: Records, max_age_ms: int, now_ms: int) -> BoolArray:
     """Bool ``[n]``: the event is older than ``max_age_ms`` at ``now_ms``."""
     return now_ms - event_times_ms(records) > max_age_ms
+
+
+def oldest_s(records: Records) -> float:
+    """Age in seconds, on arrival, of the oldest event of at least one; never below 0."""
+    behind_ms = records.received_ms - int(records.timestamp_ms.min())
+    if behind_ms > PLAUSIBLE_PAST_MS:
+        behind_ms = records.received_ms - int(event_times_ms(records).min())
+    return max(0, behind_ms) / 1000

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stream_infer.core.crashes import Level
+from stream_infer.core.waiting import Trigger
 from stream_infer.types import Status
 
 STAGES = ("poll", "decode", "registry", "score", "publish", "commit", "drain")
@@ -20,7 +21,7 @@ SETTLING_PROVES = ("decode", "registry", "score")
 COMMITTING_PROVES = ("publish", "commit")
 """Stages that a success shows to work. A batch that was being retried may be dropped (its partition was revoked), and
 then nobody says that the retry succeeded; without this the stage would count as failing for ever."""
-TRIGGERS = ("size", "bytes", "linger", "drain")
+TRIGGERS = tuple(trigger.value for trigger in Trigger)
 """Values of the ``trigger`` label: what made a batch leave the batcher."""
 GATE_STATES = ("open", "hold", "paused")
 OUTCOMES = ("scored", "shed", "passed_over", "rejected")
@@ -102,8 +103,8 @@ EVENT_LATENCY_SECONDS = MetricSpec(
     "stream_infer_event_latency_seconds",
     "histogram",
     "Time from an event's timestamp (or arrival) to the sink, of scored events; a timestamp in the future counts as 0.",
-    "How late results are. High with lag: more replicas or a faster model. High without lag: batching.linger_ms, "
-    "or producers that send late.",
+    "How late results are. High with lag: more replicas or a faster model. High without lag: batching.linger_ms "
+    "or slo_ms, or producers that send late.",
     buckets=LATENCY_SECONDS,
 )
 EVENT_SCORE = MetricSpec(
@@ -116,23 +117,42 @@ EVENT_SCORE = MetricSpec(
 BATCHES_DISPATCHED = MetricSpec(
     "stream_infer_batches_dispatched_total",
     "counter",
-    "Batches that left the batcher, by trigger: size, bytes, linger, drain.",
-    "Mostly linger: there is room. Mostly size: the process is loaded, larger batches may help.",
+    "Batches that left the batcher, by trigger: size, bytes, linger, slo, drain.",
+    "Mostly linger or slo: there is room. Mostly size: the process is loaded, larger batches may help.",
     ("trigger",),
 )
 BATCH_SIZE_RECORDS = MetricSpec(
     "stream_infer_batch_size_records",
     "histogram",
     "Records per dispatched batch.",
-    "Batches of one under load mean that linger_ms is too short to be of use.",
+    "Batches of one under load mean that linger_ms is too short to be of use; with slo_ms, that waiting would not pay.",
     buckets=BATCH_RECORDS,
 )
 BATCH_WAIT_SECONDS = MetricSpec(
     "stream_infer_batch_wait_seconds",
     "histogram",
     "Time the first record of a batch waited for the batch to be dispatched.",
-    "Above batching.linger_ms: batches queue for the scorer; see batches_in_flight.",
+    "Above batching.linger_ms or slo_ms: batches queue for the scorer; see batches_in_flight.",
     buckets=STAGE_SECONDS,
+)
+LEARNED_BATCH_SECONDS = MetricSpec(
+    "stream_infer_learned_batch_seconds",
+    "gauge",
+    "What a batch costs before its first event, as learned; 0 without batching.slo_ms and until it is known.",
+    "What batching saves. Under 0.1 ms is usual. Milliseconds: a model call that is slow to begin, or a slow sink.",
+)
+LEARNED_EVENT_SECONDS = MetricSpec(
+    "stream_infer_learned_event_seconds",
+    "gauge",
+    "What each event of a batch costs, as learned; 0 without batching.slo_ms and until it is known.",
+    "1 divided by it is about the most that one thread can score. A jump means another model or another machine.",
+)
+LEARNED_WAIT_SECONDS = MetricSpec(
+    "stream_infer_learned_wait_seconds",
+    "gauge",
+    "How long an event that arrives without delay waits for others; 0 where waiting would not pay.",
+    "Far below batching.slo_ms by design. 0 under load: batches fill up while the one before is scored, or events "
+    "arrive so late that the goal leaves nothing.",
 )
 BATCH_DECODE_SECONDS = MetricSpec(
     "stream_infer_batch_decode_seconds",

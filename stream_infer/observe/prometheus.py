@@ -80,6 +80,9 @@ class PrometheusInstrument(Instrument):
         self._dispatched = LabelledCounter(catalogue.BATCHES_DISPATCHED, registry, catalogue.TRIGGERS)
         self._batch_size = BatchHistogram(catalogue.BATCH_SIZE_RECORDS, registry)
         self._batch_wait = BatchHistogram(catalogue.BATCH_WAIT_SECONDS, registry)
+        self._learned_batch = gauge(catalogue.LEARNED_BATCH_SECONDS, registry)
+        self._learned_event = gauge(catalogue.LEARNED_EVENT_SECONDS, registry)
+        self._learned_wait = gauge(catalogue.LEARNED_WAIT_SECONDS, registry)
         self._decode_time = BatchHistogram(catalogue.BATCH_DECODE_SECONDS, registry)
         self._score_time = BatchHistogram(catalogue.BATCH_SCORE_SECONDS, registry)
         self._encode_time = BatchHistogram(catalogue.BATCH_ENCODE_SECONDS, registry)
@@ -134,6 +137,12 @@ class PrometheusInstrument(Instrument):
         self._dispatched.inc(trigger)
         self._batch_size.observe(count)
         self._batch_wait.observe(wait_seconds)
+
+    def batching_learned(self, fixed_seconds: float, event_seconds: float, wait_seconds: float) -> None:
+        """Show what the batcher counts on."""
+        self._learned_batch.set(fixed_seconds)
+        self._learned_event.set(event_seconds)
+        self._learned_wait.set(wait_seconds)
 
     def batch_scored(self, count: int, decode_seconds: float, score_seconds: float, encode_seconds: float) -> None:
         """Add the three durations."""

@@ -29,11 +29,12 @@ def test_each_example_is_valid_without_a_warning(path: Path) -> None:
     assert loaded.warnings == ()
 
 
-def test_the_example_on_the_reference_page_is_valid(tmp_path: Path) -> None:
+def test_the_examples_on_the_reference_page_are_valid(tmp_path: Path) -> None:
     page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    whole, *parts = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "models").mkdir()
     (tmp_path / "models/fraud-7.bundle.jar").touch()
     path = tmp_path / "fraud.toml"
-    path.write_text(example, encoding="utf-8")
-    assert read_config(path, environ={}).warnings == ()
+    for example in (whole, *(whole + part for part in parts)):
+        path.write_text(example, encoding="utf-8")
+        assert read_config(path, environ={}).warnings == ()

@@ -2,13 +2,14 @@
 
 import pytest
 
-from stream_infer.core.batching import Batch, Batcher, Trigger
+from stream_infer.core.batching import Batch, Batcher
+from stream_infer.core.waiting import Linger, Trigger
 from stream_infer.testing import records
 from stream_infer.types import Records, Split
 
 
 def batcher(size: int = 4, nbytes: int = 1000, linger_s: float = 0.005) -> Batcher:
-    return Batcher(size, nbytes, linger_s)
+    return Batcher(size, nbytes, Linger(linger_s))
 
 
 def values(batch: Batch) -> list[bytes | None]:

@@ -41,6 +41,7 @@ def exercise(instrument: PrometheusInstrument, settled: ScoredBatch) -> None:
     instrument.started("fraud-scorer")
     instrument.records_polled(3, 300)
     instrument.batch_dispatched(3, "size", 0.002)
+    instrument.batching_learned(6e-5, 1e-6, 0.002)
     instrument.batch_scored(3, 0.001, 0.002, 0.0005)
     instrument.batch_bisected(4)
     instrument.batch_settled(settled, np.array([0.01]))
@@ -151,6 +152,13 @@ def test_a_batch_without_a_scored_event_is_fine(meter: Meter, batch: BatchFactor
     meter.instrument.batch_settled(batch([None], rejects={0: Status.EMPTY}), np.array([]))
     assert meter("event_score_count") == 0
     assert meter("events_settled_total", outcome="rejected") == 1
+
+
+def test_what_the_batcher_learned_is_shown(meter: Meter) -> None:
+    assert meter("learned_wait_seconds") == 0
+    meter.instrument.batching_learned(6e-5, 1e-6, 0.002)
+    shown = [meter(f"learned_{name}_seconds") for name in ("batch", "event", "wait")]
+    assert shown == [6e-5, 1e-6, 0.002]
 
 
 def test_batches_are_counted_by_trigger_and_measured(meter: Meter) -> None:

@@ -12,7 +12,7 @@ PROOFS := $(subst _,-,$(patsubst integration/proof_%.py,%,$(wildcard integration
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format kafka faults ci constraints proof-resolve clean
+.PHONY: help demo test check format kafka faults bench-tools bench bench-gates ci constraints proof-resolve clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,21 @@ SEED ?= 1
 
 faults: $(DEV) ## Break replicas, brokers and network at random, and prove that nothing is lost (TRIALS=20 SEED=1)
 	$(BIN)/python -m integration.faults --trials $(TRIALS) --seed $(SEED) $(ARGS)
+
+BENCH := $(BIN)/python -m bench.rivals
+GATED := stream_infer,stream_infer_confluent,plain_python,streams,streams_batch,java_plain,quix,bytewax,faust,faststream
+
+bench-tools: $(DEV)
+	$(BENCH).frameworks.environments
+	mvn --quiet --batch-mode --file bench/rivals/java/pom.xml package
+
+bench: bench-tools ## Compare with every rival, and write docs/benchmarks.md (hours; ARGS=--workload floats)
+	$(BENCH) $(ARGS)
+	$(BENCH).page
+
+bench-gates: bench-tools ## The ratios that must hold, from a short comparison
+	$(BENCH) --events 300000 --subjects $(GATED) $(ARGS)
+	$(BENCH).gates
 
 ci: ## Run what the README tells people to run
 	.ci/run

@@ -26,9 +26,14 @@ class Topics:
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
         self._created: list[str] = []
 
-    def create(self, partitions: int = 1, prefix: str = "test", config: Mapping[str, str] | None = None) -> str:
-        """A new topic's name. It has ``partitions`` partitions, is empty, and has a leader for each."""
-        name = unique_name(prefix)
+    def create(
+        self, partitions: int = 1, prefix: str = "test", config: Mapping[str, str] | None = None, *, exact: bool = False
+    ) -> str:
+        """A new topic's name. It has ``partitions`` partitions, is empty, and has a leader for each.
+
+        ``exact``: ``prefix`` is the whole name already.
+        """
+        name = prefix if exact else unique_name(prefix)
         topic = NewTopic(name, partitions, config=dict(config or {}))
         self._admin.create_topics([topic], operation_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
         self._created.append(name)

@@ -191,7 +191,7 @@ class Scenario:
 
     # ------------------------------------------------------------------ run
 
-    def run(self, *options: str, name: str | None = None) -> Program:
+    def run(self, *options: str, name: str | None = None, environment: Mapping[str, str] | None = None) -> Program:
         """Start ``stream_infer run CONFIG OPTIONS`` with metrics on a free port."""
         port = free_port()
         program = Program(
@@ -199,6 +199,7 @@ class Scenario:
             self.directory,
             name or f"run-{len(self._programs)}",
             port,
+            environment,
         )
         self._programs.append(program)
         return program

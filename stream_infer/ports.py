@@ -287,7 +287,10 @@ class Instrument:
         """Records arrived from the source."""
 
     def batch_dispatched(self, count: int, trigger: str, wait_seconds: float) -> None:
-        """A batch left the batcher: ``trigger`` is size, bytes, linger or drain."""
+        """A batch left the batcher: ``trigger`` is size, bytes, linger, slo or drain."""
+
+    def batching_learned(self, fixed_seconds: float, event_seconds: float, wait_seconds: float) -> None:
+        """What the batcher counts on: the cost of a batch and of each event in it, and how long a fresh event waits."""
 
     def batch_scored(self, count: int, decode_seconds: float, score_seconds: float, encode_seconds: float) -> None:
         """A batch went through scorer and encoder."""

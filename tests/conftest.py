@@ -1,8 +1,12 @@
 """A config that is valid, in a folder of its own, for every test that needs one or wants to spoil it."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# As `stream_infer.cli.entry` does, so that tests and the programs that they start share the compiled kernels.
+os.environ.setdefault("NUMBA_CPU_NAME", "generic")
 
 MINIMAL = """\
 name = "fraud"

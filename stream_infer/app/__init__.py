@@ -12,6 +12,7 @@ from stream_infer.app.dead_letters import (
     dead_letters_of,
     dead_letters_resend,
 )
+from stream_infer.app.kernels import warm
 from stream_infer.app.service import Service, run
 from stream_infer.app.topics import topics_create, topics_describe, topics_list
 
@@ -28,4 +29,5 @@ __all__ = [
     "topics_create",
     "topics_describe",
     "topics_list",
+    "warm",
 ]

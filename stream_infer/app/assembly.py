@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from stream_infer.app import codecs
 from stream_infer.app.dry_run import DrySink
+from stream_infer.app.kernels import rehearse
 from stream_infer.bundle import ModelBundle
 from stream_infer.clock import Clock
 from stream_infer.config.model import Config
 from stream_infer.config.options import RunOptions
+from stream_infer.config.timing import publish_ms
 from stream_infer.core.flow import FlowLimits
 from stream_infer.core.retry import Backoff
 from stream_infer.delivery import AtLeastOnce, Delivery, DeliverySettings, ExactlyOnce
@@ -34,8 +36,9 @@ from stream_infer.kafka.sink import KafkaSink
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.pipeline import Pipeline, Settings
-from stream_infer.ports import Encoder, Instrument, Runtime, Sink, Source, TransactionalSink
+from stream_infer.ports import Encoder, Instrument, Sink, Source, TransactionalSink
 from stream_infer.scoring import Scorer, open_model
+from stream_infer.scoring.tree_proof import ModelRuntime
 from stream_infer.work import Work
 
 Watch = Callable[[], AbstractContextManager[object]]
@@ -46,7 +49,7 @@ class Model:
     """A loaded, proven and warm model."""
 
     bundle: ModelBundle
-    runtime: Runtime
+    runtime: ModelRuntime
 
 
 def load_model(config: Config) -> Model:
@@ -99,11 +102,13 @@ def assemble(
     decoder = codecs.decoder(config, model.bundle, instrument)
     scorer = Scorer(model.bundle, decoder, model.runtime, threshold=config.decision.threshold)
     shed_after_ms = config.flow.max_age_ms if config.flow.when_full == "shed" else None
+    work = Work(scorer, encoder, clock, shed_after_ms, watch)
+    rehearse(work)
     source = _source(config, options, admin, clock)
     return Pipeline(
         source,
         _delivery(config, options, source, admin, clock, instrument),
-        Work(scorer, encoder, clock, shed_after_ms, watch),
+        work,
         executor(config.scoring.workers),
         settings(config, options),
         clock,
@@ -113,6 +118,7 @@ def assemble(
 
 def settings(config: Config, options: RunOptions) -> Settings:
     """The pipeline's numbers."""
+    slo_ms = config.batching.slo_ms
     return Settings(
         max_batch_size=config.batching.max_batch_size,
         max_batch_bytes=config.batching.max_batch_bytes,
@@ -125,6 +131,9 @@ def settings(config: Config, options: RunOptions) -> Settings:
             pause_after_s=config.flow.pause_after_ms / 1000,
         ),
         drain_timeout_s=options.drain_timeout_seconds or config.timeouts.drain_seconds,
+        slo_s=None if slo_ms is None else slo_ms / 1000,
+        publish_s=publish_ms(config) / 1000,
+        parallel=max(1, config.scoring.workers),
         max_records=options.max_events,
         until_caught_up=options.until_caught_up,
         backoff=_backoff(config),

@@ -148,6 +148,7 @@ class Service:
         admin = assembly.admin(config, self._clock)
         model = assembly.load_model(config)
         self._runtime = model.runtime
+        _LOGGER.info("model loaded", extra={"engine": model.runtime.engine, "remark": model.runtime.remark})
         identity = model.bundle.identity(config.decision.threshold)
         self._metrics.use_models([identity])
         self.health.models_loaded(identity)

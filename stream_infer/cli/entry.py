@@ -17,7 +17,12 @@ from stream_infer.cli.demo import demo
 from stream_infer.cli.dlq import dlq
 from stream_infer.cli.service import run, validate
 from stream_infer.cli.topics import topics
+from stream_infer.cli.warm import warm
 from stream_infer.errors import StreamInferError
+
+# Kernels are kept for the processor that they are compiled for. For any of its kind they are no slower (measured), and
+# an image that was built on one machine starts quickly on another. Read when numba is first imported, by a command.
+os.environ.setdefault("NUMBA_CPU_NAME", "generic")
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -94,7 +99,7 @@ def cli(session: _Session, debug: bool) -> None:
     session.debug = session.debug or debug
 
 
-for _command in (demo, run, validate, topics, dlq, export, bundle):
+for _command in (demo, run, validate, topics, dlq, export, bundle, warm):
     cli.add_command(_command)
 
 __all__ = ["EXIT_BUG", "EXIT_FAILED", "EXIT_INTERRUPTED", "cli", "main"]

@@ -13,6 +13,8 @@ from stream_infer.app.assembly import all_topics, delivery_settings, settings
 from stream_infer.app.service import LoopWatch, Signals
 from stream_infer.config.load import config_from_mapping
 from stream_infer.config.options import RunOptions
+from stream_infer.config.timing import DEFAULT_PRODUCER_LINGER_MS
+from stream_infer.kafka.properties import producer_properties
 from stream_infer.observe.watchdog import Watchdog
 from stream_infer.testing import FakeClock, RecordingInstrument
 
@@ -34,6 +36,18 @@ def test_milliseconds_of_the_config_are_seconds_in_the_line() -> None:
     assert settings(config, RunOptions()).linger_s == pytest.approx(0.007)
     assert settings(config, RunOptions()).drain_timeout_s == 12
     assert delivery_settings(config, RunOptions()).commit_interval_s == pytest.approx(0.25)
+
+
+def test_a_goal_for_latency_takes_the_place_of_the_linger() -> None:
+    config = config_from_mapping({**CONFIG, "batching": {"slo_ms": 25}, "scoring": {"workers": 3}})
+    numbers = settings(config, RunOptions())
+    assert (numbers.slo_s, numbers.publish_s, numbers.parallel) == (0.025, 0.008, 3)
+    assert settings(config_from_mapping(CONFIG), RunOptions()).slo_s is None
+
+
+def test_the_producers_linger_is_counted_as_the_client_sets_it() -> None:
+    properties = producer_properties("127.0.0.1:9092", {}, client_id="t", publish_timeout_s=30)
+    assert properties["linger.ms"] == DEFAULT_PRODUCER_LINGER_MS
 
 
 def test_options_of_the_command_line_outrank_the_config() -> None:

@@ -24,6 +24,8 @@ from stream_infer.codecs import output_schema
 
 HERE = Path(__file__).resolve().parent
 JAVA = HERE / "java"
+_LARGE_BATCHES = "[batching]\nmax_batch_size = 2048\n"
+"""A backlog of events that cost little is worked off more cheaply than in batches of the default size."""
 
 
 class Scored(NamedTuple):
@@ -180,9 +182,9 @@ def _not_built() -> str:
 
 
 SUBJECTS: Mapping[str, Subject] = {
-    "stream_infer": Subject("stream_infer", _stream_infer("[batching]\nmax_batch_size = 2048\n")),
+    "stream_infer": Subject("stream_infer", _stream_infer(_LARGE_BATCHES)),
     "stream_infer_confluent": Subject(
-        "stream_infer, confluent-kafka's classes", _stream_infer(STREAM_INFER_KAFKA_CLIENT="confluent")
+        "stream_infer, confluent-kafka's classes", _stream_infer(_LARGE_BATCHES, STREAM_INFER_KAFKA_CLIENT="confluent")
     ),
     "floor": Subject("bytes passed through, stream_infer's client", _echo),
     "plain_python": Subject("plain Python loop (fastavro, dicts)", _python("bench.rivals.plain_loop"), share=0.4),

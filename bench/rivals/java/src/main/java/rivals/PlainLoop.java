@@ -6,7 +6,7 @@ import rivals.scoring.MicroBatch;
 import rivals.workload.Workloads;
 
 /**
- * The best that we can write in Java: Kafka's consumer and producer, what a poll brings as micro-batches, codecs by
+ * Java written for speed by hand: Kafka's consumer and producer, what a poll brings as micro-batches, codecs by
  * hand, tensors over reused memory. Never waits for a batch to fill.
  */
 public final class PlainLoop implements CopyLoop.Step {

@@ -10,7 +10,7 @@ from integration.scenario import DEMO_BUNDLE, Scenario
 from integration.support_scores import Oracle, check_every_input, check_order, check_scores
 from stream_infer.testing.payments import PaymentStream
 
-PAYMENTS = 120_000
+PAYMENTS = 60_000
 KILLS = 3
 SEED = 5
 

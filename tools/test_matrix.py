@@ -2,6 +2,7 @@
 
 Rule: an interpreter that is not there is no failure, but it is counted and named in the last lines.
 Each version has a virtual environment of its own in the cache, set up again when the pins change.
+The versions run side by side; what each of them printed is shown when it has ended.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SUPPORTED = ("3.11", "3.12", "3.13")
@@ -21,7 +23,8 @@ def main() -> int:
     """Run the tests on each version; 0 when all that ran passed."""
     current = f"{sys.version_info.major}.{sys.version_info.minor}"
     others = [version for version in SUPPORTED if version != current]
-    outcomes = {version: run_tests(version) for version in others}
+    with ThreadPoolExecutor(len(others)) as side_by_side:
+        outcomes = dict(zip(others, side_by_side.map(run_tests, others), strict=True))
     print(f"\ntests/ on other Python versions than {current}:")
     for version, outcome in outcomes.items():
         print(f"  {version}: {outcome}")
@@ -35,9 +38,10 @@ def run_tests(version: str) -> str:
     interpreter = find_python(version)
     if interpreter is None:
         return f"not run: python{version} not found"
-    print(f"\n== tests/ on Python {version}", flush=True)
     python = prepare_environment(version, interpreter)
-    done = subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"], cwd=ROOT, check=False)
+    command: list[str | Path] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(command, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(f"\n== tests/ on Python {version}\n{done.stdout}", flush=True)
     return "failed" if done.returncode else "passed"
 
 

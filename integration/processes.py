@@ -85,17 +85,25 @@ class GuardedProcess:
     def stop(self, timeout_s: float = 30.0) -> None:
         """End the command with SIGTERM, and with SIGKILL after ``timeout_s``. Does nothing when it has ended."""
         if self.running:
-            os.kill(self.pid, signal.SIGTERM)
+            self.send(signal.SIGTERM)
         try:
             self._guard.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
         self._close_pipes()
 
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal and return at once; False where the command has ended, which its guard sees a moment later."""
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
     def kill(self) -> None:
         """End the command with SIGKILL, as a crash would."""
         if self.running:
-            os.kill(self.pid, signal.SIGKILL)
+            self.send(signal.SIGKILL)
         self._guard.wait()
         self._close_pipes()
 

@@ -89,10 +89,6 @@ class Program(GuardedProcess):
         # The guard exits with what it was told, modulo 256; exit codes of the program stay far below.
         return code - 256 if code > 256 - signal.NSIG else code
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal and return at once."""
-        os.kill(self.pid, number)
-
     def ended_well(self, timeout_s: float) -> None:
         """Wait for its end, which must have exit code 0."""
         code = self.wait(timeout_s)

@@ -80,10 +80,8 @@ class Replica:
 
     def signal(self, number: signal.Signals) -> bool:
         """Send a signal; False where there is no process."""
-        if not self.running:
+        if self._program is None or not self.running or not self._program.send(number):
             return False
-        assert self._program is not None
-        self._program.send(number)
         self._ending |= number == signal.SIGTERM
         return True
 

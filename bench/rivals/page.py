@@ -32,7 +32,7 @@ could pick. `make bench` runs the comparison; `python -m bench.rivals.page` writ
 - Every output is checked: each event is answered once, with the score that ONNX Runtime gives (within 1e-6).
 - Rivals write an event of three fields (id, score, flagged). stream_infer writes all its fields, so more bytes.
 - stream_infer runs with `batching.max_batch_size = 2048` and its defaults. Rivals that form batches take the size that
-  the run was given (`--batch`, 256 by default); Java's ONNX Runtime is 1.26, since 1.29 crashed here when it was loaded.
+  the run was given (`--batch`, 256 by default); Java's ONNX Runtime is 1.26, since 1.29 crashed here when loaded.
 - Subjects take turns; ratios are taken within a repetition, and their median is told. Below 1 stream_infer is cheaper.
 - Sources: `bench/rivals`. Python frameworks are written as their documentation advises, in environments of their own.
 """

@@ -21,6 +21,7 @@ from stream_infer.scoring.tree_attributes import read_ensemble
 from stream_infer.scoring.tree_graph import NotCovered, TreeGraph, split_graph
 from stream_infer.scoring.tree_runtime import TreeRuntime
 from stream_infer.scoring.tree_tables import TreeTables, build_tables, from_order_key
+from stream_infer.scoring.wide_tables import widen
 from stream_infer.types import Float32Array, Int32Array
 
 ModelRuntime: TypeAlias = OnnxRuntime | TreeRuntime
@@ -67,13 +68,15 @@ def _open(model: bytes | Path, runtime: OnnxRuntime, golden: Inputs) -> TreeRunt
         tables = build_tables(ensemble, source.shape[1])
         after = _open_part(graph.after, _matrix(graph.scores, tables.score_columns), runtime.output)
         rest = _open_part(graph.rest, source, runtime.output)
-        served = TreeRuntime(tables, source, graph.scores, before=before, after=after)
+        wide = widen(tables)
+        served = TreeRuntime(tables, source, graph.scores, wide=wide, before=before, after=after)
         _compare(runtime, served, golden)
         if before:
             _compare(runtime, served, _blurred(golden))
         # The cells of a model with something before its trees cannot be chosen, so the trees are asked directly.
-        asked = TreeRuntime(tables, source, graph.scores, after=after)
-        _compare(rest or runtime, asked, {source.name: proof_cells(tables, source.shape[1])})
+        cells = {source.name: proof_cells(tables, source.shape[1])}
+        for which in (wide, None) if wide else (None,):
+            _compare(rest or runtime, TreeRuntime(tables, source, graph.scores, wide=which, after=after), cells)
     except ModelLoadError as error:
         raise NotCovered(f"its graph cannot be run in parts ({error})") from error
     except ModelFailure as error:

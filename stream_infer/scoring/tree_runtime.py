@@ -1,9 +1,9 @@
 """A model whose trees are evaluated by a kernel, and the rest of its graph by ONNX Runtime.
 
 Rule: nothing here decides whether that is right: `stream_infer.scoring.tree_proof` makes a `TreeRuntime`, and compares
-it with ONNX Runtime before anybody else sees it. The kernel serves every batch size. A row's score never depends on the
-rows beside it, so nothing is padded; and what ONNX Runtime would gain on one or two rows is a few microseconds of a
-call that has nothing else to do.
+it with ONNX Runtime before anybody else sees it. The kernels serve every batch size, and answer the same to the last
+bit. A row's score never depends on the rows beside it, so nothing is padded; and what ONNX Runtime would gain on one or
+two rows is a few microseconds of a call that has nothing else to do.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from stream_infer.errors import ModelFailure, ScoreTimeout
 from stream_infer.kernels import trees
 from stream_infer.scoring.onnx_runtime import OnnxRuntime
 from stream_infer.scoring.tree_tables import TreeTables
+from stream_infer.scoring.wide_tables import WideTables
 from stream_infer.types import Float32Array
 
 STEPS_PER_CALL = 1 << 26
 """Steps from node to node in one call of the kernel, which nothing can stop: some hundredths of a second."""
+
+WIDE_FROM_ROWS = 40
+"""So many rows in lock-step, in three parts, take as long as 64 rows of which every node is asked."""
 
 
 class _Call:
@@ -40,6 +44,7 @@ class TreeRuntime:
         tables: the trees.
         source: what the trees read: an input of the model, or what ``before`` answers, ``[n, F]``.
         scores: the name under which ``after`` reads what the trees answer.
+        wide: the same trees for many rows at a time; None where that does not pay.
         before: from the model's inputs to ``source``; None where that is an input itself.
         after: from the trees' scores to the model's output; None where that is the same.
         remark: why this runtime serves the model, in a sentence for the log.
@@ -53,12 +58,14 @@ class TreeRuntime:
         source: InputSpec,
         scores: str,
         *,
+        wide: WideTables | None = None,
         before: OnnxRuntime | None = None,
         after: OnnxRuntime | None = None,
         remark: str = "",
     ) -> None:
         self.remark = remark
         self._tables = tables
+        self._wide = wide
         self._source = source
         self._scores = scores
         self._before = before
@@ -107,13 +114,19 @@ class TreeRuntime:
 
     def _walk(self, cells: npt.NDArray[np.int32], call: _Call) -> Float32Array:
         scores = np.empty((len(cells), self._tables.score_columns), np.float32)
-        scratch = self._tables.scratch(cells.shape[1])
         for start in range(0, len(cells), self._rows_per_call):
             if call.stopped:
                 raise ScoreTimeout("a model call was stopped between two parts of its batch")
             part = slice(start, start + self._rows_per_call)
-            trees.score(cells[part], *self._tables, *scratch, scores[part])
+            self._score(cells[part], scores[part])
         return scores
+
+    def _score(self, cells: npt.NDArray[np.int32], scores: Float32Array) -> None:
+        at = 0 if self._wide is None else _wide_rows(len(cells))
+        if self._wide is not None and at:
+            trees.score_wide(cells[:at], *self._wide, *self._wide.scratch(cells.shape[1]), scores[:at])
+        if at < len(cells):
+            trees.score(cells[at:], *self._tables, *self._tables.scratch(cells.shape[1]), scores[at:])
 
     @contextmanager
     def _stoppable(self) -> Iterator[_Call]:
@@ -125,6 +138,12 @@ class TreeRuntime:
         finally:
             with self._lock:
                 self._running.discard(call)
+
+
+def _wide_rows(rows: int) -> int:
+    """How many of the rows, from the first, are better asked together."""
+    rest = rows % trees.WIDE_LANES
+    return rows if rest >= WIDE_FROM_ROWS else rows - rest
 
 
 __all__ = ["TreeRuntime"]

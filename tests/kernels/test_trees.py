@@ -14,6 +14,7 @@ from stream_infer.kernels import trees
 from stream_infer.kernels.compiled import as_python
 from stream_infer.scoring.tree_attributes import read_ensemble
 from stream_infer.scoring.tree_tables import TreeTables, build_tables
+from stream_infer.scoring.wide_tables import WideTables, widen
 from tests.scoring import tree_models
 from tests.scoring.tree_models import COMPARE, Forest, Leaf, Split, as_read
 
@@ -60,6 +61,60 @@ def test_lock_step_is_one_row_at_a_time(kernels: Any, forest: Forest, cells: npt
     found = score(kernels, cells, tables_of(forest))
     expected = np.array([forest.totals(row, TARGETS) for row in cells], np.float32).reshape(-1, TARGETS)
     np.testing.assert_array_equal(found.view(np.int32), expected.view(np.int32))
+
+
+def widened(tables: TreeTables) -> WideTables:
+    """Wide tables, also where they would not pay."""
+    wide = widen(tables, nodes_per_step=1000)
+    assert wide is not None
+    return wide
+
+
+def score_wide(kernels: Any, cells: npt.NDArray[np.float32], tables: TreeTables) -> npt.NDArray[np.float32]:
+    wide = widened(tables)
+    scores = np.full((len(cells), tables.score_columns), np.nan, np.float32)
+    with np.errstate(over="ignore"):  # minus the lowest whole number is itself, which numpy warns of
+        kernels.score_wide(cells.view(np.int32), *wide, *wide.scratch(cells.shape[1]), scores)
+    return scores
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)  # compiles
+@given(forest=forests, cells=matrices)
+def test_asking_every_node_is_walking_in_lock_step(
+    kernels: Any, forest: Forest, cells: npt.NDArray[np.float32]
+) -> None:
+    tables = tables_of(forest)
+    expected = score(trees, cells, tables)
+    np.testing.assert_array_equal(score_wide(kernels, cells, tables).view(np.int32), expected.view(np.int32))
+
+
+def chain(leaves: int, *, to_the_left: bool) -> tree_models.Tree:
+    """A tree as deep as one of so many leaves can be."""
+    tree: tree_models.Tree = Leaf({0: 0.5})
+    for step in range(leaves - 1):
+        leaf = Leaf({0: step + 1.0})
+        tree = Split(0, "BRANCH_LEQ", float(step), False, *((tree, leaf) if to_the_left else (leaf, tree)))
+    return tree
+
+
+@pytest.mark.parametrize("to_the_left", [True, False])
+def test_every_leaf_of_a_tree_with_a_bit_for_each_is_found(kernels: Any, to_the_left: bool) -> None:
+    tables = tables_of(Forest([chain(trees.MOST_WIDE_LEAVES, to_the_left=to_the_left), tree_models.stump()]))
+    at = np.arange(-1, trees.MOST_WIDE_LEAVES, 0.5).astype(np.float32)
+    cells = np.stack([at, at, at], axis=1)
+    expected = score(trees, cells, tables)
+    np.testing.assert_array_equal(score_wide(kernels, cells, tables), expected)
+    if to_the_left:
+        assert len(np.unique(expected)) >= trees.MOST_WIDE_LEAVES
+
+
+def test_only_deep_trees_with_a_bit_for_every_leaf_are_widened() -> None:
+    assert widen(tables_of(Forest([chain(trees.MOST_WIDE_LEAVES, to_the_left=True)]))) is not None
+    assert widen(tables_of(Forest([chain(trees.MOST_WIDE_LEAVES + 1, to_the_left=True)]))) is None
+    bushy: tree_models.Tree = tree_models.stump()
+    for _ in range(4):
+        bushy = Split(0, "BRANCH_LEQ", 0.0, False, bushy, bushy)
+    assert widen(tables_of(Forest([bushy]))) is None
 
 
 @pytest.mark.parametrize("rows", [1, trees.LANES - 1, trees.LANES, trees.LANES + 1, 5 * trees.LANES + 3])

@@ -22,6 +22,7 @@ from stream_infer.scoring.onnx_runtime import OnnxRuntime
 from stream_infer.scoring.tree_proof import ModelRuntime, with_tree_kernel
 from stream_infer.scoring.tree_runtime import TreeRuntime
 from stream_infer.scoring.tree_tables import TreeTables, build_tables
+from stream_infer.scoring.wide_tables import WideTables, widen
 from tests.scoring import tree_models, zoo
 from tests.scoring.bundles import PROBABILITIES, matrix_bundle, matrix_input, rows
 from tests.scoring.tree_models import COMPARE, Forest, Leaf, Split, stump
@@ -64,10 +65,12 @@ def bases(count: int) -> st.SearchStrategy[list[float]]:
 
 ONE = several(st.just((0,)))
 BOTH = several(st.just((0, 1)))
+ALL = several(st.just((0, 1, 2)))
 SOME = several(st.sampled_from([(0,), (1,), (2,), (0, 1, 2), (2, 0)]))
 COVERED = st.one_of(
     st.builds(Forest, ONE, base=bases(1), average=st.booleans()),
-    st.builds(Forest, SOME, st.just(3), base=bases(3), average=st.booleans(), transform=TRANSFORMS),
+    st.builds(Forest, SOME, st.just(3), average=st.booleans(), transform=TRANSFORMS),
+    st.builds(Forest, ALL, st.just(3), base=bases(3), average=st.booleans(), transform=TRANSFORMS),
     st.builds(Forest, ONE, classes=st.just(2), base=bases(1), transform=TRANSFORMS),
     st.builds(Forest, BOTH, classes=st.just(2), transform=TRANSFORMS),
     st.builds(Forest, SOME, classes=st.just(3), base=bases(3), transform=TRANSFORMS),
@@ -150,6 +153,10 @@ REFUSED: dict[str, tuple[Forest, str]] = {
     "second class": (
         Forest([Split(0, "BRANCH_LT", 0.0, False, Leaf({0: 1.0}), Leaf({1: 1.0}))], classes=2),
         "no weight for the second class",
+    ),
+    "base value of a target": (
+        Forest([stump(), Leaf({2: 1.0})], targets=3, base=[1.0, 2.0, 0.0]),
+        "no weight for a target with a base value",
     ),
     "threshold": (Forest([Split(0, "BRANCH_LT", float("nan"), False, stump(), stump())]), "threshold is NaN"),
 }
@@ -280,6 +287,49 @@ def test_a_failure_before_the_trees_is_a_model_failure() -> None:
     served = serve(with_surroundings(), 1)[1]
     with pytest.raises(ModelFailure, match="the model failed with"):
         served.run({"X": rows(4, WIDTH).astype(np.float64)})
+
+
+DEEP = Split(1, "BRANCH_LEQ", 0.5, False, Split(1, "BRANCH_LEQ", 0.25, True, stump(), Leaf({0: 4.0})), Leaf({0: 5.0}))
+
+WRONG_WIDE: Mapping[str, Callable[[WideTables], WideTables]] = {
+    "a leaf too many is left": lambda wide: wide._replace(masks=wide.masks | 1),
+    "the last bit of a weight": lambda wide: wide._replace(weights=nudged(wide.weights)),
+    "missing values go to the other side": lambda wide: wide._replace(
+        slots=(wide.slots + np.uint32(WIDTH * trees.WIDE_LANES)) % np.uint32(2 * WIDTH * trees.WIDE_LANES)
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_WIDE)
+def test_the_proof_notices_in_wide_tables(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def widen_wrongly(tables: TreeTables) -> WideTables:
+        wide = widen(tables)
+        assert wide is not None
+        return WRONG_WIDE[wrong](wide)
+
+    assert in_kernel(Forest([DEEP])).remark.startswith("the model's trees (1) run in the tree kernel")
+    monkeypatch.setattr(tree_proof, "widen", widen_wrongly)
+    served = serve_forest(Forest([DEEP]))[1]
+    assert isinstance(served, OnnxRuntime)
+    assert "rows differently" in served.remark
+
+
+def test_the_proof_notices_in_lock_step_where_many_rows_are_asked_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_proof, "widen", lambda tables: widen(tables._replace(depths=tables.depths + 1)))
+    monkeypatch.setattr(
+        tree_proof,
+        "build_tables",
+        lambda *arguments: WRONG["a tree is not walked to its end"](build_tables(*arguments)),
+    )
+    assert "rows differently" in serve_forest(Forest([DEEP]))[1].remark
+
+
+@pytest.mark.parametrize("count", [1, 39, 40, 64, 65, 103, 104, 128, 200])
+def test_any_number_of_rows_is_scored_as_one_by_one(count: int) -> None:
+    served = in_kernel(Forest([DEEP, stump()]))
+    cells = rows(count, WIDTH)
+    alone = np.concatenate([served.run({"X": cells[at : at + 1]}) for at in range(count)])
+    np.testing.assert_array_equal(bits(served.run({"X": cells})), bits(alone))
 
 
 # --- as a runtime ---

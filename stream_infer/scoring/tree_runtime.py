@@ -122,8 +122,8 @@ class TreeRuntime:
         return scores
 
     def _score(self, cells: npt.NDArray[np.int32], scores: Float32Array) -> None:
-        at = 0 if self._wide is None else _wide_rows(len(cells))
-        if self._wide is not None and at:
+        at = 0
+        if self._wide is not None and (at := _wide_rows(len(cells))):
             trees.score_wide(cells[:at], *self._wide, *self._wide.scratch(cells.shape[1]), scores[:at])
         if at < len(cells):
             trees.score(cells[at:], *self._tables, *self._tables.scratch(cells.shape[1]), scores[at:])

@@ -51,12 +51,15 @@ def widen(tables: TreeTables, nodes_per_step: int = NODES_PER_STEP) -> WideTable
         tables: the trees in lock-step.
         nodes_per_step: how many nodes may be asked instead of one step.
     """
+    depth = int(tables.depths.max(initial=0))
+    if depth >= trees.MOST_WIDE_LEAVES:
+        # It has more leaves than steps, and the passes below, one for each step, would take long.
+        return None
     left = tables.left.astype(np.int64)
     is_leaf = left == np.arange(len(left))
     inner = np.flatnonzero(~is_leaf)
     if len(inner) > nodes_per_step * int(tables.depths.sum()):
         return None
-    depth = int(tables.depths.max(initial=0))
     leaves = _leaves_under(left, inner, is_leaf, depth)
     if leaves[tables.roots].max() > trees.MOST_WIDE_LEAVES:
         return None

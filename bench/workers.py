@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--batch-rows", type=int, nargs="*", default=[256, 2048])
     parser.add_argument("--rounds", type=int, default=9, help="quiet ones that are wanted")
     parser.add_argument("--most-rounds", type=int, default=45, help="that are tried for them")
-    parser.add_argument("--events", type=int, default=100_000, help="of each line in each round")
+    parser.add_argument("--events", type=int, default=200_000, help="of each line in each round")
     arguments = parser.parse_args()
     for name in arguments.workloads:
         stage = Stage(name, arguments.events)

@@ -171,6 +171,10 @@ class ModelConfig(Section):
     bundle: FilePath
     """Model bundle: a folder or a `.bundle.jar`, made by `stream-infer export`."""
 
+    providers: Annotated[tuple[NonEmpty, ...], Strict(False), Field(min_length=1)] = ("CPUExecutionProvider",)
+    """ONNX Runtime's execution providers, in order of preference; what none of them can do runs on the CPU. A start
+    fails where one is not there. Trees run in the tree kernel where it answers as these providers do, bit for bit."""
+
 
 class BatchingConfig(Section):
     """How events become micro-batches. A batch leaves when it is full, or has waited for as long as it may."""

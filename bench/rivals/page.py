@@ -35,6 +35,8 @@ could pick. `make bench` runs the comparison; `python -m bench.rivals.page` writ
   fields, so more bytes.
 - stream_infer runs with `batching.max_batch_size = 2048` and its defaults. Rivals that form batches take the size that
   the run was given (`--batch`, 256 by default); Java's ONNX Runtime is 1.26, since 1.29 crashed here when loaded.
+- Three kinds of events are compared with everybody. Where only the model or the encoding differs, plain loops, floors
+  and the best Java are enough.
 - Subjects take turns; ratios are taken within a repetition, and their median is told. Below 1 stream_infer is cheaper.
 - Sources: `bench/rivals`. Python frameworks are written as their documentation advises, in environments of their own.
 """
@@ -75,6 +77,7 @@ def section(workload: str, lines: Sequence[Line]) -> str:
     return "\n".join(
         [
             f"## {workload}\n",
+            f"{WORKLOADS[workload].about}.\n",
             f"{lines[-1]['events']:,} events, repetitions: {repetitions}, {lines[-1]['at'][:10]}.\n",
             f"![CPU an event]({chart_name(workload)})\n",
             table(found),

@@ -49,6 +49,7 @@ class Workload:
     """Events of one kind and the model for them.
 
     Attributes:
+        about: what it is, for the page.
         schema: Avro schema of the events, also of those in JSON.
         features: the model's columns, in their order.
         draw: the first n events.
@@ -61,6 +62,7 @@ class Workload:
     """
 
     name: Name
+    about: str
     schema: Mapping[str, Any]
     features: Sequence[Feature]
     draw: Callable[[int], Events]
@@ -81,26 +83,60 @@ class Workload:
         return self.subjects is None or subject in self.subjects
 
 
-_PAYMENT = Workload("payment", PAYMENT_SCHEMA, events.PAYMENT_FEATURES, events.avro_payments, models.boosted(100))
-_ALL = (
-    _PAYMENT,
-    Workload("floats", events.FLOATS_SCHEMA, events.FLOATS_FEATURES, events.floats, models.boosted(100)),
-    Workload(
-        "crayfish",
-        events.IMAGE_SCHEMA,
-        events.IMAGE_FEATURES,
-        events.images,
-        models.image_net,
-        codec="json",
-        training_events=5_000,
-        sample_events=500,
-        share=0.05,
-    ),
-    replace(_PAYMENT, name="payment_500", train=models.boosted(500), subjects=FEW),
-    replace(_PAYMENT, name="payment_logistic", train=models.logistic, subjects=FEW),
-    replace(_PAYMENT, name="payment_mlp", train=models.perceptron, subjects=FEW),
-    replace(_PAYMENT, name="payment_json", draw=events.json_payments, codec="json", subjects=FEW),
+_EVENT = "Avro payments of 22 fields, 17 of them features"
+_PAYMENT = Workload(
+    "payment",
+    f"{_EVENT}, strings among them; LightGBM, 100 trees of 31 leaves",
+    PAYMENT_SCHEMA,
+    events.PAYMENT_FEATURES,
+    events.avro_payments,
+    models.boosted(100),
 )
+_FLOATS = Workload(
+    "floats",
+    "Avro, an id and 20 floats; LightGBM, 100 trees of 31 leaves",
+    events.FLOATS_SCHEMA,
+    events.FLOATS_FEATURES,
+    events.floats,
+    models.boosted(100),
+)
+_CRAYFISH = Workload(
+    "crayfish",
+    "The event of the Crayfish study (EDBT 2024): 8.4 kB of JSON with 784 floats as text; a net of 784-32-32-32-10",
+    events.IMAGE_SCHEMA,
+    events.IMAGE_FEATURES,
+    events.images,
+    models.image_net,
+    codec="json",
+    training_events=5_000,
+    sample_events=500,
+    share=0.05,
+)
+_VARIANTS = (
+    replace(
+        _PAYMENT, name="payment_500", about=f"{_EVENT}; LightGBM, 500 trees of 31 leaves", train=models.boosted(500)
+    ),
+    replace(
+        _PAYMENT,
+        name="payment_logistic",
+        about=f"{_EVENT}; scikit-learn: imputer, scaler, logistic regression",
+        train=models.logistic,
+    ),
+    replace(
+        _PAYMENT,
+        name="payment_mlp",
+        about=f"{_EVENT}; scikit-learn: imputer, scaler, a net of 17-64-32-1",
+        train=models.perceptron,
+    ),
+    replace(
+        _PAYMENT,
+        name="payment_json",
+        about="The same payments in JSON, 550 bytes; LightGBM, 100 trees of 31 leaves",
+        draw=events.json_payments,
+        codec="json",
+    ),
+)
+_ALL = (_PAYMENT, _FLOATS, _CRAYFISH, *(replace(variant, subjects=FEW) for variant in _VARIANTS))
 WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _ALL}
 
 

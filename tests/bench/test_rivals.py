@@ -146,3 +146,4 @@ def test_the_page_names_only_those_who_are_compared() -> None:
     told = section("payment_mlp", [{**run, **line("stream_infer", 3.0), "events_per_s": 9}])
     assert "not run: hand-tuned Java loop" in told
     assert "Quix" not in told
+    assert "17-64-32-1" in told

@@ -1,7 +1,7 @@
 """The other floor: bytes passed through by confluent-kafka's classes, the shortest loop that they allow.
 
 Rule: as every rival: at least once, committed every second; keys and timestamps are kept. Nobody who scores events can
-be cheaper with these classes.
+be cheaper with these classes, unless what he writes is smaller.
 """
 
 from __future__ import annotations

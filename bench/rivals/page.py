@@ -35,6 +35,8 @@ could pick. `make bench` runs the comparison; `python -m bench.rivals.page` writ
   fields, so more bytes.
 - stream_infer runs with `batching.max_batch_size = 2048` and its defaults. Rivals that form batches take the size that
   the run was given (`--batch`, 256 by default); Java's ONNX Runtime is 1.26, since 1.29 crashed here when loaded.
+- Passing bytes through is the floor only where a scored event is about as large as the event. Those of `crayfish` are
+  much smaller: there it costs more to write the event than to score it.
 - Three kinds of events are compared with everybody. Where only the model or the encoding differs, plain loops, floors
   and the best Java are enough.
 - Subjects take turns; ratios are taken within a repetition, and their median is told. Below 1 stream_infer is cheaper.

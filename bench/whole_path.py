@@ -25,10 +25,13 @@ from typing import Any
 import fastavro
 
 from bench.in_memory import CACHE, as_records, open_work, output_of
-from bench.rivals.avro_scorer import AvroScorer
 from bench.rivals.contract import OUTPUT_FRAME, Task
-from bench.rivals.workloads import OUTPUT_SCHEMA, WORKLOADS, Events, Prepared, prepare
+from bench.rivals.events import Events
+from bench.rivals.scorers import scorer
+from bench.rivals.workloads import OUTPUT_SCHEMA, WORKLOADS, Prepared, prepare
 from stream_infer.types import Binary
+
+_AVRO = [name for name, workload in WORKLOADS.items() if workload.codec == "avro"]
 
 Said = list[tuple[str, float, bool]]
 """Id, score and flag of each event."""
@@ -44,7 +47,7 @@ class Contest:
 
     def __init__(self, made: Prepared, batch_rows: int) -> None:
         task = Task("", "", "", "", made.workload.name, made.model, made.schema, made.output_schema, made.folder)
-        self._dicts = AvroScorer(task)
+        self._dicts = scorer(task)
         self._work = open_work(made, batch_rows)
         self._id = made.workload.id_field
         self._schemas = {
@@ -104,7 +107,7 @@ def _read(value: bytes, schema: Any) -> Any:
 def main() -> None:
     """Print a line for each workload and batch size."""
     parser = argparse.ArgumentParser(prog="python -m bench.whole_path", description=__doc__.splitlines()[0])
-    parser.add_argument("--workloads", nargs="*", default=["payment", "floats"], choices=list(WORKLOADS))
+    parser.add_argument("--workloads", nargs="*", default=["payment", "floats"], choices=_AVRO)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch-rows", type=int, nargs="*", default=[256, 16])
     parser.add_argument("--events", type=int, default=4096, help="of each round")
@@ -112,7 +115,7 @@ def main() -> None:
     needed = (arguments.rounds + 1) * arguments.events * len(arguments.batch_rows)
     print(f"{'workload':18}{'rows':>6}{'dicts us':>10}{'columns us':>12}{'ratio':>8}{'of rounds':>16}")
     for name in arguments.workloads:
-        contest = Contest(prepare(name, needed, CACHE), max(arguments.batch_rows))
+        contest = Contest(prepare(WORKLOADS[name], needed, CACHE), max(arguments.batch_rows))
         for batch_rows in arguments.batch_rows:
             found = list(contest.rounds(batch_rows, arguments.rounds, arguments.events))
             us = {path: statistics.median(spent[path] for spent in found) for path in found[0]}

@@ -21,10 +21,9 @@ help: ## Say what there is to make
 demo: $(RUN) ## Watch payments being scored (needs Python 3.11 or newer, nothing else)
 	@$(BIN)/stream-infer demo $(ARGS)
 
-test: $(DEV) ## Run all tests: tests/, integration/ on a real Kafka, tests/ on other Python versions
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest integration
+test: $(DEV) ## Run all tests: tests/ on every supported Python, integration/ on a real Kafka
 	$(BIN)/python tools/test_matrix.py
+	$(BIN)/python -m pytest integration
 
 check: $(DEV) ## Lint, formatting, types, import rules, generated files up to date
 	$(BIN)/ruff check

@@ -127,6 +127,8 @@ def _config(made: Prepared, workers: int, batch_rows: int) -> Config:
             "source": {"topics": ["in"], "group_id": "bench", "codec": {"type": "avro", "schema": str(made.schema)}},
             "model": {"bundle": str(made.bundle)},
             "batching": {"max_batch_size": batch_rows},
+            # As many full batches as the defaults allow for: fewer, and the gate shuts while workers wait.
+            "flow": {"max_buffered_records": max(8192, 8 * batch_rows)},
             "scoring": {"workers": workers},
             "sink": {"topic": "out", "codec": {"type": "avro", "schema": "none"}},
             "dead_letter": {"topic": "dlq"},

@@ -1,8 +1,8 @@
-"""Runs `tests/` on every supported Python that this machine has, besides the one that runs this.
+"""Runs `tests/` on every supported Python that this machine has.
 
-Rule: an interpreter that is not there is no failure, but it is counted and named in the last lines.
-Each version has a virtual environment of its own in the cache, set up again when the pins change.
-The versions run side by side; what each of them printed is shown when it has ended.
+Rule: an interpreter that is not there is no failure, but it is counted and named in the last lines. The Python that runs
+this tests in its own environment; every other version has one in the cache, set up again when the pins change. The
+versions run side by side; what each of them printed is shown when it has ended.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+CURRENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 SUPPORTED = ("3.11", "3.12", "3.13")
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("STREAM_INFER_CACHE", ROOT / ".cache"))
@@ -21,28 +22,34 @@ CACHE = Path(os.environ.get("STREAM_INFER_CACHE", ROOT / ".cache"))
 
 def main() -> int:
     """Run the tests on each version; 0 when all that ran passed."""
-    current = f"{sys.version_info.major}.{sys.version_info.minor}"
-    others = [version for version in SUPPORTED if version != current]
-    with ThreadPoolExecutor(len(others)) as side_by_side:
-        outcomes = dict(zip(others, side_by_side.map(run_tests, others), strict=True))
-    print(f"\ntests/ on other Python versions than {current}:")
+    versions = list(dict.fromkeys((CURRENT, *SUPPORTED)))
+    with ThreadPoolExecutor(len(versions)) as side_by_side:
+        outcomes = dict(zip(versions, side_by_side.map(run_tests, versions), strict=True))
+    print("\ntests/ on the supported Python versions:")
     for version, outcome in outcomes.items():
         print(f"  {version}: {outcome}")
     missing = sum(outcome.startswith("not run") for outcome in outcomes.values())
-    print(f"  ran on {len(others) - missing} of {len(others)}, not run on {missing}")
+    print(f"  ran on {len(outcomes) - missing} of {len(outcomes)}, not run on {missing}")
     return int("failed" in outcomes.values())
 
 
 def run_tests(version: str) -> str:
     """``passed``, ``failed``, or ``not run: ...``."""
-    interpreter = find_python(version)
-    if interpreter is None:
+    python = python_for(version)
+    if python is None:
         return f"not run: python{version} not found"
-    python = prepare_environment(version, interpreter)
     command: list[str | Path] = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(f"\n== tests/ on Python {version}\n{done.stdout}", flush=True)
     return "failed" if done.returncode else "passed"
+
+
+def python_for(version: str) -> Path | None:
+    """A Python of ``version`` with all packages, or None."""
+    if version == CURRENT:
+        return Path(sys.executable)
+    interpreter = find_python(version)
+    return None if interpreter is None else prepare_environment(version, interpreter)
 
 
 def find_python(version: str) -> str | None:

@@ -21,7 +21,7 @@ from stream_infer.codecs import output_schema
 
 HERE = Path(__file__).resolve().parent
 JAVA = HERE / "java"
-_LARGE_BATCHES = "[batching]\nmax_batch_size = 2048\n"
+_LARGE_BATCHES = "[batching]\nmax_batch_size = 8192\n"
 """A backlog of events that cost little is worked off more cheaply than in batches of the default size."""
 _CODECS = {"avro": '{ type = "avro", schema = "schemas/" }', "json": '{ type = "json" }'}
 

@@ -1,8 +1,8 @@
 """Runs `tests/` on every supported Python that this machine has.
 
-Rule: an interpreter that is not there is no failure, but it is counted and named in the last lines. The Python that runs
-this is one of them; every other one has an environment in the cache, set up again when the pins change. All run side by
-side; what each of them printed is shown when it has ended.
+Rule: an interpreter that is not there is no failure, but it is counted and named in the last lines. The Python that
+runs this is one of them; every other one has an environment in the cache, set up again when the pins change. All run
+side by side; what each of them printed is shown when it has ended.
 """
 
 from __future__ import annotations

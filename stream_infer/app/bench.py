@@ -1,4 +1,4 @@
-"""``bench``: the line of a config, between a source and a sink in memory.
+"""``bench``: the line of a config, fed from memory.
 
 Rule: whatever ``run`` builds is built here by the same functions, but for Kafka's client and the watchdog. No registry
 is asked: framed events are given the schema that the sample has.
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from stream_infer.app import assembly, codecs
+from stream_infer.app.dry_run import DrySink
 from stream_infer.bench import Bench, Events, Plan, Report, Tape, Variant, avro_events, json_events, study
 from stream_infer.clock import Clock, SystemClock
 from stream_infer.config.model import AvroSourceCodec, Config, Section
@@ -30,7 +31,7 @@ from stream_infer.errors import UsageError
 from stream_infer.executors import executor
 from stream_infer.observe.prometheus import PrometheusInstrument, new_registry
 from stream_infer.pipeline import Pipeline
-from stream_infer.ports import Instrument, Instruments, SchemaSource, Sink, Source
+from stream_infer.ports import Instrument, Instruments, SchemaSource, Source
 from stream_infer.types import NO_TIMESTAMP
 from stream_infer.work import Work
 
@@ -148,9 +149,7 @@ class _Lines:
             clock=clock,
         )
 
-    def build(
-        self, variant: Variant, source: Source, sink: Sink, instrument: Instrument, work_clock: Clock
-    ) -> Pipeline:
+    def build(self, variant: Variant, source: Source, instrument: Instrument, work_clock: Clock) -> Pipeline:
         """As `stream_infer.app.assembly.assemble`, without Kafka."""
         config, options, clock = varied(self._config, variant), RunOptions(until_caught_up=True), SystemClock()
         told = Instruments(PrometheusInstrument(new_registry(), config.name, clock), instrument)
@@ -158,7 +157,7 @@ class _Lines:
         numbers = replace(numbers, max_consecutive_rejects=0, max_reject_ratio=1.0)  # they are counted, not feared
         return Pipeline(
             source,
-            AtLeastOnce(source, sink, numbers, clock, told, random.random),
+            AtLeastOnce(source, DrySink(), numbers, clock, told, random.random),
             self.work(config, work_clock, told),
             self._executor(config.scoring.workers),
             assembly.settings(config, options),

@@ -1,6 +1,6 @@
 """One run of a line, with a backlog or under a load.
 
-Rule: every trial has a new line with a source and a sink of its own, and ends by itself. Whoever builds the line says
+Rule: every trial has a new line with a source of its own, and ends by itself. Whoever builds the line says
 which settings it has; time and processor time are read through what is passed in.
 """
 
@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
-from stream_infer.bench.edges import TallySink, Tape, TapeSource
 from stream_infer.bench.figures import Latency, Throughput, Timings, latency, poisson_s, throughput
+from stream_infer.bench.source import Tape, TapeSource
 from stream_infer.clock import Clock
 from stream_infer.pipeline import Pipeline
-from stream_infer.ports import Instrument, Sink, Source
+from stream_infer.ports import Instrument, Source
 from stream_infer.types import Float64Array
 
 _PATIENCE = 2.0
@@ -34,11 +34,9 @@ class Variant:
 
 
 class Build(Protocol):
-    """Makes the line that ``run`` would make, with another source and sink."""
+    """Makes the line that ``run`` would make, with another source, and a sink that keeps nothing."""
 
-    def __call__(
-        self, variant: Variant, source: Source, sink: Sink, instrument: Instrument, work_clock: Clock
-    ) -> Pipeline:
+    def __call__(self, variant: Variant, source: Source, instrument: Instrument, work_clock: Clock) -> Pipeline:
         """``work_clock`` is what the stages of a batch are timed with."""
         ...
 
@@ -74,8 +72,8 @@ class Bench:
         return latency(due_s, timings, rate_per_s, capacity_per_s, goal_ms)
 
     def _run(self, due_s: Float64Array | None, limit_s: float, variant: Variant, work_clock: Clock) -> Timings:
-        source, sink, stages = TapeSource(self._tape, self._clock, due_s), TallySink(self._clock), _Stages()
-        pipeline = self._build(variant, source, sink, stages, work_clock)
+        source, tally = TapeSource(self._tape, self._clock, due_s), _Tally(self._clock)
+        pipeline = self._build(variant, source, tally, work_clock)
         try:
             pipeline.start()
             cpu_before_s = self._cpu_s()
@@ -83,16 +81,21 @@ class Bench:
             cpu_s, seconds = self._cpu_s() - cpu_before_s, self._clock.monotonic() - source.began_at
         finally:
             pipeline.close()
-        done_s = np.array(sink.done_at) - source.began_at
-        return Timings(np.array(sink.counts, np.int64), done_s, seconds, cpu_s, stages.seconds)
+        done_s = np.array(tally.done_at) - source.began_at
+        return Timings(np.array(tally.counts, np.int64), done_s, seconds, cpu_s, tally.stage_s)
 
 
-class _Stages(Instrument):
-    """Adds up what decoding, scoring and encoding took."""
+class _Tally(Instrument):
+    """Notes when how many events were published, and adds up what decoding, scoring and encoding took."""
 
-    def __init__(self) -> None:
-        self.seconds = (0.0, 0.0, 0.0)
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.counts: list[int] = []
+        self.done_at: list[float] = []
+        self.stage_s = (0.0, 0.0, 0.0)
 
     def batch_scored(self, count: int, decode_seconds: float, score_seconds: float, encode_seconds: float) -> None:
-        decode, score, encode = self.seconds
-        self.seconds = (decode + decode_seconds, score + score_seconds, encode + encode_seconds)
+        self.counts.append(count)
+        self.done_at.append(self._clock.monotonic())
+        decode, score, encode = self.stage_s
+        self.stage_s = (decode + decode_seconds, score + score_seconds, encode + encode_seconds)

@@ -73,7 +73,7 @@ def _not_empty(reader: Callable[[Path], _S], path: Path) -> _S:
     except OSError as error:
         raise ExportRefused(f"{path} cannot be read: {error.strerror or error}") from error
     if not len(sample):
-        raise ExportRefused(f"{path} holds no event; a sample of a few hundred real ones proves the model best")
+        raise ExportRefused(f"{path} holds no event; a few hundred real ones make a good sample")
     return sample
 
 

@@ -1,12 +1,12 @@
-"""The two ends of a line that is measured: a source and a sink in memory.
+"""Where the events of a measured line come from: memory.
 
-Rule: they cost next to nothing. The sample is laid out once, as the native client lays out what it fetches, and a poll
-gives a view of it; the sink notes one moment for each batch.
+Rule: it costs next to nothing. The sample is laid out once, as the native client lays out what it fetches, and a poll
+gives a view of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,14 +21,11 @@ from stream_infer.types import (
     HeaderRows,
     Int64Array,
     Records,
-    ScoredBatch,
     Split,
     Start,
-    Status,
 )
 
 _SPLIT = Split("events", 0)
-_ROOM = 1 << 30
 
 
 class Tape:
@@ -155,42 +152,6 @@ class TapeSource:
     def membership(self) -> bytes:
         """No group."""
         return b""
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-
-class TallySink:
-    """A `stream_infer.ports.Sink` that notes when how many events were done, and keeps nothing else."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.counts: list[int] = []
-        self.done_at: list[float] = []
-        """Monotonic, for each of ``counts``."""
-
-    def publish(self, batch: ScoredBatch) -> Sequence[tuple[int, Status]]:
-        """Note the batch: its events are done now."""
-        self.counts.append(len(batch.records))
-        self.done_at.append(self._clock.monotonic())
-        return ()
-
-    def start(self) -> None:
-        """Nothing to connect to."""
-
-    def room(self) -> int:
-        """Always enough."""
-        return _ROOM
-
-    def begin_flush(self) -> None:
-        """Nothing waits."""
-
-    def flushed(self, wait_s: float) -> bool:
-        """Nothing is ever open."""
-        return True
-
-    def abandon(self) -> None:
-        """Nothing to forget."""
 
     def close(self) -> None:
         """Nothing to release."""

@@ -26,6 +26,8 @@ from stream_infer.types import (
 )
 
 _SPLIT = Split("events", 0)
+_EARLY_S = 1e-6
+"""An event may come this much early: after a wait for it, rounding must not say that it is not due yet."""
 
 
 class Tape:
@@ -103,7 +105,7 @@ class TapeSource:
     def _due(self, at_most: int) -> int:
         if self._due_s is None:
             return at_most
-        passed_s = self._clock.monotonic() - self.began_at
+        passed_s = self._clock.monotonic() - self.began_at + _EARLY_S
         return min(at_most, int(np.searchsorted(self._due_s, passed_s, side="right")) - self._next)
 
     def _until_next_s(self) -> float:

@@ -114,7 +114,8 @@ def _sample(result: BenchResult) -> str:
     sample = result.sample
     rejected = sum(sample.rejected.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in sample.rejected.items())
-    lost = f"{rejected} dead letters ({rejected / sample.events:.2%}: {reasons})" if rejected else "no dead letters"
+    letters = "dead letter" if rejected == 1 else "dead letters"
+    lost = f"{rejected} {letters} ({rejected / sample.events:.2%}: {reasons})" if rejected else f"no {letters}"
     return f"{sample.events} events of {sample.mean_bytes:.0f} bytes in the mean, {lost}"
 
 

@@ -74,8 +74,14 @@ def test_more_workers_must_be_faster_and_none_need_only_be_as_fast() -> None:
 
 @pytest.mark.parametrize(
     ("p99_ms", "cpu_us", "grows", "advised"),
-    [(10.0, 8.0, False, True), (8.0, 10.0, False, True), (8.0, 12.0, False, False), (12.0, 8.0, False, False)]
-    + [(9.9, 9.9, False, False), (8.0, 8.0, True, False)],
+    [
+        (10.0, 8.0, False, True),
+        (8.0, 10.0, False, True),
+        (8.0, 12.0, False, False),
+        (12.0, 8.0, False, False),
+        (9.9, 9.9, False, False),
+        (8.0, 8.0, True, False),
+    ],
 )
 def test_a_goal_is_advised_where_it_wins_one_thing_and_loses_none(
     p99_ms: float, cpu_us: float, grows: bool, advised: bool

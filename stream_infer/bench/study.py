@@ -75,10 +75,9 @@ class _Study:
         found = self._backlog("throughput", 1.0, _CONFIGURED)
         rates = self._rates(found.events_per_s)
         best = knee(_verdicts(rates), found.events_per_s)
-        larger = self._larger_batches()
-        fixed_us = advice.fixed_us_per_batch(found, larger) if larger else None
+        fixed_us, about_batches = self._about_batches(found)
         suggestions = (
-            self._about_batches(found, larger),
+            about_batches,
             self._about_workers(found),
             self._about_goal(found, rates, best),
         )
@@ -101,13 +100,13 @@ class _Study:
             rates.append(self._load(rate, capacity_per_s, _SHORT, _CONFIGURED))
         return sorted(rates, key=lambda latency: latency.offered_per_s)
 
-    def _larger_batches(self) -> Throughput | None:
+    def _about_batches(self, found: Throughput) -> tuple[float | None, Suggestion | None]:
+        """The fixed cost of a batch in microseconds, and whether larger ones would be better."""
         size = self._plan.larger_batch
-        return self._backlog(f"batches of {size}", _SHORT, Variant(max_batch_size=size)) if size else None
-
-    def _about_batches(self, found: Throughput, larger: Throughput | None) -> Suggestion | None:
-        size = self._plan.larger_batch
-        return advice.larger_batches(found, larger, size) if larger and size else None
+        if size is None:
+            return None, None
+        larger = self._backlog(f"batches of {size}", _SHORT, Variant(max_batch_size=size))
+        return advice.fixed_us_per_batch(found, larger), advice.larger_batches(found, larger, size)
 
     def _about_workers(self, found: Throughput) -> Suggestion | None:
         workers = 0 if self._plan.workers else 2

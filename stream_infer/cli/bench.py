@@ -153,7 +153,7 @@ def _knee(result: BenchResult) -> str:
     goal = "no goal set" if result.slo_ms is None else f"batching.slo_ms = {result.slo_ms:g}, less publishing"
     within = f"p99 within {report.goal_ms:g} ms ({goal})"
     if report.knee_per_s is None:
-        return f"not reached: the lowest load already missed {within}"
+        return f"not reached: no load kept {within}"
     return f"{report.knee_per_s:,.0f} events/s keep {within}"
 
 

@@ -112,7 +112,7 @@ def test_a_load_far_beyond_the_capacity_is_given_up_and_told_with_what_it_waited
     bench, _ = make_bench()
     found = bench.load(100_000.0, 1.0, Variant(), capacity_per_s=5000.0, goal_ms=50.0)
     assert found.events == 100_000
-    assert found.p50_ms > 1000.0
+    assert 1000.0 < found.p50_ms < 2000.0
 
 
 def make_plan(goal_ms: float = 50.0, slo_ms: float | None = None) -> Plan:

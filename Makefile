@@ -48,7 +48,8 @@ faults: $(DEV) ## Break replicas, brokers and network at random, and prove that 
 	$(BIN)/python -m integration.faults --trials $(TRIALS) --seed $(SEED) $(ARGS)
 
 BENCH := $(BIN)/python -m bench.rivals
-GATED := stream_infer,stream_infer_confluent,plain_python,streams,streams_batch,java_plain,quix,bytewax,faust,faststream
+GATED := stream_infer,stream_infer_confluent,floor_confluent,plain_python,streams,streams_batch,java_plain
+FRAMEWORKS := quix,bytewax,faust,faststream
 
 bench-tools: $(DEV)
 	$(BENCH).frameworks.environments
@@ -58,8 +59,10 @@ bench: bench-tools ## Compare with every rival, and write docs/benchmarks.md (ho
 	$(BENCH) $(ARGS)
 	$(BENCH).page
 
-bench-gates: bench-tools ## The ratios that must hold, from a short comparison
-	$(BENCH) --events 300000 --subjects $(GATED) $(ARGS)
+bench-gates: bench-tools ## What must hold, from a short comparison (ARGS=--repetitions=1)
+	$(BENCH) --workload payment,floats --events 250000 --subjects $(GATED),$(FRAMEWORKS) $(ARGS)
+	$(BENCH) --workload payment_500 --events 150000 --subjects stream_infer,plain_python,java_plain,streams_batch $(ARGS)
+	$(BENCH) --workload crayfish --events 400000 --subjects stream_infer,streams $(ARGS)
 	$(BENCH).gates
 
 ci: ## Run what the README tells people to run

@@ -8,6 +8,7 @@ exceptions may be raised, and any other exception is a bug.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -349,24 +350,26 @@ class Instrument:
 
 
 class Instruments(Instrument):
-    """Passes every fact on to each of several instruments, in order."""
+    """Passes every fact on to those of several instruments that listen to it, in order."""
 
     def __init__(self, *members: Instrument) -> None:
         self.members = members
+        for name in _FACTS:
+            listeners = [getattr(member, name) for member in members if _listens(member, name)]
+            # On the instance, where it is found before the method that does nothing.
+            setattr(self, name, listeners[0] if len(listeners) == 1 else partial(_tell, listeners))
 
 
-def _forward(name: str) -> Callable[..., None]:
-    def method(self: Instruments, *args: Any, **kwargs: Any) -> None:
-        for member in self.members:
-            getattr(member, name)(*args, **kwargs)
-
-    method.__name__ = name
-    method.__doc__ = f"Pass `Instrument.{name}` on."
-    return method
+_FACTS = [name for name in vars(Instrument) if not name.startswith("_")]
 
 
-for _name in [name for name in vars(Instrument) if not name.startswith("_")]:
-    setattr(Instruments, _name, _forward(_name))
+def _listens(member: Instrument, name: str) -> bool:
+    return isinstance(member, Instruments) or getattr(type(member), name) is not getattr(Instrument, name)
+
+
+def _tell(listeners: Sequence[Callable[..., None]], *args: Any, **kwargs: Any) -> None:
+    for listener in listeners:
+        listener(*args, **kwargs)
 
 
 class SchemaSource(Protocol):

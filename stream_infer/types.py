@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -351,16 +351,19 @@ class Records:
 
     def first_offsets(self) -> dict[Split, int]:
         """Lowest offset of each split present."""
-        return {
-            self.splits[i]: int(self.offset[self.split_index == i].min()) for i in np.unique(self.split_index).tolist()
-        }
+        return {split: int(offsets.min()) for split, offsets in self._offsets_by_split()}
 
     def next_offsets(self) -> dict[Split, int]:
         """Offset after the last record of each split present: what a commit of these records says."""
-        return {
-            self.splits[i]: int(self.offset[self.split_index == i].max()) + 1
-            for i in np.unique(self.split_index).tolist()
-        }
+        return {split: int(offsets.max()) + 1 for split, offsets in self._offsets_by_split()}
+
+    def _offsets_by_split(self) -> Iterator[tuple[Split, Int64Array]]:
+        counts = np.bincount(self.split_index, minlength=len(self.splits)).tolist()
+        for place, count in enumerate(counts):
+            if count == len(self):
+                yield self.splits[place], self.offset
+            elif count:
+                yield self.splits[place], self.offset[self.split_index == place]
 
 
 AvroType: TypeAlias = str | dict[str, Any] | list[Any]

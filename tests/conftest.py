@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from stream_infer.kernels import processor
+
 # As `stream_infer.cli.entry` does, so that tests and the programs that they start share the compiled kernels.
-os.environ.setdefault("NUMBA_CPU_NAME", "generic")
+processor.choose(os.environ)
 
 MINIMAL = """\
 name = "fraud"

@@ -258,7 +258,7 @@ def test_validate_as_json_shows_the_config_without_secrets(
     text = capsys.readouterr().out
     answer = json.loads(text)
     assert answer["ok"] is True
-    assert answer["config"]["batching"]["max_batch_size"] == 512
+    assert answer["config"]["batching"]["max_batch_size"] == 1024
     assert "hunter2" not in text
 
 

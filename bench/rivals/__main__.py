@@ -1,10 +1,11 @@
 """The comparison: all subjects on one workload, in turns, on a broker of its own.
 
     python -m bench.rivals                                             # everything, three times
-    python -m bench.rivals --workload floats --subjects stream_infer,plain_python --events 200000
+    python -m bench.rivals --workload floats,crayfish --subjects stream_infer,plain_python --events 200000
 
-Each repetition runs every subject once, so what the machine does meanwhile meets all of them. A line for each run, or
-why there is none, goes to ``.cache/bench/results.jsonl``; `bench.rivals.page` tells the last run in ``docs``.
+A workload is compared with the subjects that it names; of large events it takes fewer. Each repetition runs every
+subject once, so what the machine does meanwhile meets all of them. A line for each run, or why there is none, goes to
+``.cache/bench/results.jsonl``; `bench.rivals.page` tells the last run in ``docs``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bench.rivals.figures import Figures
 from bench.rivals.report import table
 from bench.rivals.runner import Stage, SubjectFailed
 from bench.rivals.subjects import SUBJECTS
-from bench.rivals.workloads import WORKLOADS, prepare
+from bench.rivals.workloads import WORKLOADS, Workload, prepare
 from integration.local_kafka import LocalKafka
 from integration.topics import Topics
 
@@ -36,46 +37,59 @@ RESULTS = CACHE / "results.jsonl"
 def main() -> int:
     """Run, and print tables; 1 if a subject failed."""
     options = _options()
-    names = options.subjects.split(",") if options.subjects else list(SUBJECTS)
-    if unknown := sorted(set(names) - set(SUBJECTS)):
-        print(f"no subject {unknown[0]}; there are: {', '.join(SUBJECTS)}", file=sys.stderr)
-        return 2
+    names, workloads = _chosen(options.subjects, SUBJECTS), _chosen(options.workload, WORKLOADS)
     missing = {name: reason for name in names if (reason := SUBJECTS[name].missing())}
     for name, reason in missing.items():
         print(f"not run: {SUBJECTS[name].title}: {reason}")
-    runnable = [name for name in names if name not in missing]
     failed = 0
     with tempfile.TemporaryDirectory(prefix="stream-infer-bench.") as directory:
-        for workload in options.workload.split(","):
-            failed += _compare(workload, runnable, missing, options, Path(directory))
+        for workload in (WORKLOADS[name] for name in workloads):
+            compared = [name for name in names if workload.compares(name)]
+            failed += _compare(workload, compared, missing, options, Path(directory))
     return 1 if failed else 0
+
+
+def _chosen(told: str, known: Mapping[str, Any]) -> list[str]:
+    """Names in a comma-joined option.
+
+    Raises:
+        SystemExit: one is not known.
+    """
+    names = told.split(",")
+    if unknown := sorted(set(names) - set(known)):
+        print(f"there is no {unknown[0]}; there are: {', '.join(known)}", file=sys.stderr)
+        raise SystemExit(2)
+    return names
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.rivals", description=__doc__.splitlines()[0])
     parser.add_argument("--workload", default=",".join(WORKLOADS), help="one or more of: " + ", ".join(WORKLOADS))
-    parser.add_argument("--subjects", help="one or more of: " + ", ".join(SUBJECTS))
+    parser.add_argument("--subjects", default=",".join(SUBJECTS), help="one or more of: " + ", ".join(SUBJECTS))
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--events", type=int, default=1_000_000, help="in the topic")
+    parser.add_argument("--events", type=int, default=1_000_000, help="in the topic, of the small kinds")
     parser.add_argument("--batch", type=int, default=256, help="most events of a model call, for rivals that batch")
     return parser.parse_args()
 
 
 def _compare(
-    workload: str, names: Sequence[str], missing: Mapping[str, str], options: argparse.Namespace, directory: Path
+    workload: Workload, names: Sequence[str], missing: Mapping[str, str], options: argparse.Namespace, directory: Path
 ) -> int:
-    print(f"\n{workload}: {options.events:,} events", flush=True)
-    prepared = prepare(workload, options.events, CACHE.absolute())
-    found: dict[str, dict[int, Figures]] = {name: {} for name in names}
-    run = {"run": uuid.uuid4().hex[:8], "workload": workload, "events": options.events, "machine": machine.describe()}
+    count = max(1, int(options.events * workload.share))
+    print(f"\n{workload.name}: {count:,} events", flush=True)
+    prepared = prepare(workload, count, CACHE.absolute())
+    runnable = [name for name in names if name not in missing]
+    found: dict[str, dict[int, Figures]] = {name: {} for name in runnable}
+    run = {"run": uuid.uuid4().hex[:8], "workload": workload.name, "events": count, "machine": machine.describe()}
     failed = 0
-    for name, reason in missing.items():
-        _keep(run, name, 0, {"failed": reason})
-    with LocalKafka(directory / workload) as kafka:
+    for name in names:
+        if name in missing:
+            _keep(run, name, 0, {"failed": missing[name]})
+    with LocalKafka(directory / workload.name) as kafka:
         topics = Topics(kafka.bootstrap_servers)
         stage = Stage.set(kafka.bootstrap_servers, topics, prepared)
         for repetition in range(options.repetitions):
-            for name in names:
+            for name in runnable:
                 folder = Path(tempfile.mkdtemp(dir=directory))
                 try:
                     figures = stage.run(SUBJECTS[name], folder, batch=options.batch)

@@ -3,7 +3,8 @@
 Rule: a rival reads ``RIVAL_INPUT`` from the earliest offset, at least once, commits every second, and writes one event
 to ``RIVAL_OUTPUT`` for each one it reads, with the same key. It runs until SIGTERM and then ends with code 0.
 
-Avro values begin with five bytes, as Confluent frames them: a zero, then the schema's id as a big-endian int32.
+Avro values begin with five bytes, as Confluent frames them: a zero, then the schema's id as a big-endian int32. What
+comes out has an id, a score and a flag; where the events are JSON, it is JSON with an id and a score.
 """
 
 from __future__ import annotations
@@ -13,8 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-Workload = Literal["payment", "floats", "crayfish", "payment_json"]
+Workload = Literal["payment", "floats", "crayfish", "payment_500", "payment_logistic", "payment_mlp", "payment_json"]
 WORKLOADS: tuple[Workload, ...] = get_args(Workload)
+ID_FIELDS: Mapping[Workload, str] = {
+    **dict.fromkeys(WORKLOADS, "transaction_id"),
+    "floats": "id",
+    "crayfish": "creationTimestamp",
+}
+"""The field that names an event."""
 INPUT_FRAME = b"\x00\x00\x00\x00\x01"
 OUTPUT_FRAME = b"\x00\x00\x00\x00\x02"
 COMMIT_INTERVAL_S = 1.0

@@ -1,7 +1,7 @@
 """The floor: bytes passed through by stream_infer's own client, nothing done to them.
 
 Rule: as every rival: at least once, committed every second, keys and columns kept. Nobody who scores events can be
-cheaper with this client.
+cheaper with this client, unless what he writes is smaller.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from confluent_kafka import Producer
 from bench.rivals.__main__ import CACHE
 from bench.rivals.runner import PARTITIONS, Stage, last_words
 from bench.rivals.subjects import SUBJECTS, Start, Subject, with_goal
-from bench.rivals.workloads import Prepared, prepare
+from bench.rivals.workloads import WORKLOADS, Prepared, prepare
 from integration import support_log
 from integration.local_kafka import LocalKafka
 from integration.topics import Topics
@@ -120,7 +120,7 @@ def subjects(names: Sequence[str], slo_ms: float) -> Mapping[str, Subject]:
 def main() -> int:
     """Measure in turns, and print each run and the medians."""
     parser = argparse.ArgumentParser(prog="python -m bench.rivals.latency", description=__doc__.splitlines()[0])
-    parser.add_argument("--workload", default="payment")
+    parser.add_argument("--workload", default="payment", choices=WORKLOADS)
     parser.add_argument("--subjects", default="stream_infer,streams,floor")
     parser.add_argument("--rate", type=float, default=2000, help="events a second")
     parser.add_argument(
@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument("--slo-ms", type=float, default=25, help="stream_infer's goal")
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
-    prepared = prepare(options.workload, int(options.rate * options.seconds) + 1, CACHE.absolute())
+    prepared = prepare(WORKLOADS[options.workload], int(options.rate * options.seconds) + 1, CACHE.absolute())
     found: dict[str, list[Latency]] = {name: [] for name in options.subjects.split(",")}
     told = subjects(list(found), options.slo_ms).items()
     with (

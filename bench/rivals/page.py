@@ -19,6 +19,7 @@ from bench.rivals.chart import bars
 from bench.rivals.figures import Figures
 from bench.rivals.report import table
 from bench.rivals.subjects import SUBJECTS
+from bench.rivals.workloads import WORKLOADS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _INTRODUCTION = """\
@@ -30,9 +31,14 @@ could pick. `make bench` runs the comparison; `python -m bench.rivals.page` writ
 - A figure is CPU time of all processes of a subject, user and system, from 20 % of its outputs to the last, by event.
 - The input has four partitions and is there before a subject starts. All read at least once and commit every second.
 - Every output is checked: each event is answered once, with the score that ONNX Runtime gives (within 1e-6).
-- Rivals write an event of three fields (id, score, flagged). stream_infer writes all its fields, so more bytes.
+- Rivals write an event of three fields (id, score, flagged; in JSON the first two). stream_infer writes all its
+  fields, so more bytes.
 - stream_infer runs with `batching.max_batch_size = 2048` and its defaults. Rivals that form batches take the size that
   the run was given (`--batch`, 256 by default); Java's ONNX Runtime is 1.26, since 1.29 crashed here when loaded.
+- Passing bytes through is the floor only where a scored event is about as large as the event. Those of `crayfish` are
+  much smaller: there it costs more to write the event than to score it.
+- Three kinds of events are compared with everybody. Where only the model or the encoding differs, plain loops, floors
+  and the best Java are enough.
 - Subjects take turns; ratios are taken within a repetition, and their median is told. Below 1 stream_infer is cheaper.
 - Sources: `bench/rivals`. Python frameworks are written as their documentation advises, in environments of their own.
 """
@@ -68,11 +74,12 @@ def section(workload: str, lines: Sequence[Line]) -> str:
     absent = [
         f"- not run: {SUBJECTS[name].title}: {reasons.get(name, 'it was not asked for')}"
         for name in SUBJECTS
-        if name not in found
+        if name not in found and WORKLOADS[workload].compares(name)
     ]
     return "\n".join(
         [
             f"## {workload}\n",
+            f"{WORKLOADS[workload].about}.\n",
             f"{lines[-1]['events']:,} events, repetitions: {repetitions}, {lines[-1]['at'][:10]}.\n",
             f"![CPU an event]({chart_name(workload)})\n",
             table(found),

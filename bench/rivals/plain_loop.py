@@ -1,4 +1,4 @@
-"""The loop that most people write first: confluent-kafka, fastavro, dicts, onnxruntime.
+"""The loop that most people write first: confluent-kafka, fastavro or json, dicts, onnxruntime.
 
 Rule: nothing clever, nothing foolish: a batch a call of the model, one thread, one delivery callback for errors only.
 Runs as its own process; its task comes from the environment (`bench.rivals.contract`).
@@ -15,20 +15,29 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from bench.rivals.avro_scorer import AvroScorer
 from bench.rivals.contract import COMMIT_INTERVAL_S, Task
+from bench.rivals.scorers import Scorer, scorer
 
 _FULL_QUEUE_WAIT_S = 0.05
 _FLUSH_TIMEOUT_S = 30.0
 
-Transform = Callable[[Sequence[bytes]], list[bytes]]
+_NOW = 0
+
+Produce = Callable[[Any, Any, int], None]
+"""Value, key and timestamp in milliseconds; 0 is now."""
+Handle = Callable[[Sequence[Message], Produce], None]
 
 
 class Loop:
-    """Consume, transform, produce; flush, then commit, every second."""
+    """Consume, handle, produce; flush, then commit, every second.
 
-    def __init__(self, task: Task, transform: Transform) -> None:
-        self._task, self._transform = task, transform
+    Args:
+        task: what to do.
+        handle: is given the messages that one call of the client returned, and produces what follows from them.
+    """
+
+    def __init__(self, task: Task, handle: Handle) -> None:
+        self._task, self._handle = task, handle
         self._consumer = Consumer(
             {
                 "bootstrap.servers": task.bootstrap,
@@ -75,16 +84,14 @@ class Loop:
             if error := message.error():
                 raise KafkaException(error)
         if messages:
-            scored = self._transform([message.value() or b"" for message in messages])
-            for message, value in zip(messages, scored, strict=True):
-                self._produce(value, message.key())
+            self._handle(messages, self._produce)
             self._dirty = True
         self._producer.poll(0)
 
-    def _produce(self, value: bytes, key: Any) -> None:
+    def _produce(self, value: Any, key: Any, timestamp_ms: int) -> None:
         while True:
             try:
-                self._producer.produce(self._task.output, value, key)
+                self._producer.produce(self._task.output, value, key, timestamp=timestamp_ms)
             except BufferError:
                 self._producer.poll(_FULL_QUEUE_WAIT_S)
             else:
@@ -105,10 +112,21 @@ class Loop:
             self._failures.append(error)
 
 
+def scoring(score: Scorer) -> Handle:
+    """Produces a scored event for each message, with its key."""
+
+    def handle(messages: Sequence[Message], produce: Produce) -> None:
+        scored = score([message.value() or b"" for message in messages])
+        for message, value in zip(messages, scored, strict=True):
+            produce(value, message.key(), _NOW)
+
+    return handle
+
+
 def main() -> int:
     """Run until SIGTERM."""
     task = Task.from_environment(os.environ)
-    loop = Loop(task, AvroScorer(task))
+    loop = Loop(task, scoring(scorer(task)))
     signal.signal(signal.SIGTERM, loop.stop)
     loop.run()
     return 0

@@ -6,19 +6,16 @@ reason, and never left out silently.
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import fastavro
-
-from bench.rivals.contract import OUTPUT_FRAME, Task
+from bench.rivals.contract import Task
 from bench.rivals.frameworks import environments
-from bench.rivals.workloads import OUTPUT_SCHEMA, Prepared
+from bench.rivals.outputs import Reader, avro_reader, json_reader
+from bench.rivals.workloads import OUTPUT_SCHEMA, Prepared, Workload
 from stream_infer.bundle import ModelBundle
 from stream_infer.codecs import output_schema
 
@@ -26,17 +23,7 @@ HERE = Path(__file__).resolve().parent
 JAVA = HERE / "java"
 _LARGE_BATCHES = "[batching]\nmax_batch_size = 2048\n"
 """A backlog of events that cost little is worked off more cheaply than in batches of the default size."""
-
-
-class Scored(NamedTuple):
-    """What an output says."""
-
-    id: str
-    score: float
-    flagged: bool
-
-
-Reader = Callable[[Sequence[bytes]], list[Scored]]
+_CODECS = {"avro": '{ type = "avro", schema = "schemas/" }', "json": '{ type = "json" }'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,55 +55,47 @@ class Subject:
     missing: Callable[[], str] = field(default=lambda: "")
 
 
-def _rival_reader() -> Reader:
-    schema = fastavro.parse_schema(OUTPUT_SCHEMA)
+def _rival(*command: str) -> Starter:
+    """Told its task by the environment, as the contract says."""
 
-    def read(values: Sequence[bytes]) -> list[Scored]:
-        return [Scored(**_event(value, schema)) for value in values]
-
-    return read
-
-
-def _event(value: bytes, schema: Any) -> Any:
-    if value[: len(OUTPUT_FRAME)] != OUTPUT_FRAME:
-        raise ValueError("an output does not begin with the frame of schema 2")
-    return fastavro.schemaless_reader(io.BytesIO(value[len(OUTPUT_FRAME) :]), schema, None)
-
-
-# ------------------------------------------------------------------ Python
-
-
-def _python(module: str) -> Starter:
-    def start(task: Task, _prepared: Prepared, _folder: Path) -> Start:
-        return Start([sys.executable, "-m", module], task.to_environment(), _rival_reader())
+    def start(task: Task, prepared: Prepared, _folder: Path) -> Start:
+        return Start(list(command), task.to_environment(), _rival_reader(prepared.workload))
 
     return start
 
 
-def _framework(name: str, title: str, share: float) -> Subject:
+def _floor(*command: str) -> Starter:
     def start(task: Task, _prepared: Prepared, _folder: Path) -> Start:
-        command = [str(environments.python_of(name)), "-m", f"bench.rivals.frameworks.{name}_app"]
-        return Start(command, task.to_environment(), _rival_reader())
+        return Start(list(command), task.to_environment(), None)
 
-    return Subject(title, start, share, lambda: environments.missing(name))
-
-
-def _echo(task: Task, _prepared: Prepared, _folder: Path) -> Start:
-    return Start([sys.executable, "-m", "bench.rivals.echo"], task.to_environment(), None)
+    return start
 
 
-# ------------------------------------------------------------------ stream_infer
+def _rival_reader(workload: Workload) -> Reader:
+    return json_reader("id") if workload.codec == "json" else avro_reader(OUTPUT_SCHEMA, "id")
+
+
+def _framework(name: str, title: str, share: float) -> Subject:
+    command = (str(environments.python_of(name)), "-m", f"bench.rivals.frameworks.{name}_app")
+    return Subject(title, _rival(*command), share, lambda: environments.missing(name))
+
+
+def _java(main: str) -> tuple[str, str]:
+    return str(JAVA / "rival"), main
+
+
+def _not_built() -> str:
+    built = (JAVA / "target" / "rivals.jar").exists() and (JAVA / "target" / "classpath.txt").exists()
+    return "" if built else f"not built: run mvn -q package in {JAVA.name}"
 
 
 def _stream_infer(more: str = "", **environment: str) -> Starter:
     def start(task: Task, prepared: Prepared, folder: Path) -> Start:
-        id_field = prepared.workload.id_field
-        schema = output_schema(ModelBundle.load(prepared.bundle).input_schema, [id_field]).text
-        _write_schemas(folder, prepared, f"{task.output}-value.avsc", schema)
+        workload = prepared.workload
+        read = json_reader(workload.id_field) if workload.codec == "json" else _with_schemas(task, prepared, folder)
         config = folder / "service.toml"
-        config.write_text(_config(task, prepared, id_field) + more)
-        command = [sys.executable, "-m", "stream_infer", "run", str(config)]
-        return Start(command, environment, _full_reader(schema, id_field))
+        config.write_text(service_config(task, workload, prepared.bundle) + more)
+        return Start([sys.executable, "-m", "stream_infer", "run", str(config)], environment, read)
 
     return start
 
@@ -126,15 +105,21 @@ def with_goal(slo_ms: float) -> Subject:
     return Subject(f"stream_infer, slo_ms = {slo_ms:g}", _stream_infer(f"[batching]\nslo_ms = {slo_ms:g}\n"))
 
 
-def _write_schemas(folder: Path, prepared: Prepared, output_name: str, output: str) -> None:
+def _with_schemas(task: Task, prepared: Prepared, folder: Path) -> Reader:
+    """Write the folder of schemas that the config names; a reader of what will be written with them."""
+    id_field, output_name = prepared.workload.id_field, f"{task.output}-value.avsc"
+    output = output_schema(ModelBundle.load(prepared.bundle).input_schema, [id_field])
     schemas = folder / "schemas"
     schemas.mkdir()
     (schemas / "input.avsc").write_text(prepared.schema.read_text())
-    (schemas / output_name).write_text(output)
+    (schemas / output_name).write_text(output.text)
     (schemas / "ids.json").write_text(json.dumps({"1": "input.avsc", "2": output_name}))
+    return avro_reader(output.avro, id_field)
 
 
-def _config(task: Task, prepared: Prepared, id_field: str) -> str:
+def service_config(task: Task, workload: Workload, bundle: Path) -> str:
+    """stream_infer's config for a task; Avro needs a folder ``schemas`` beside it."""
+    codec = _CODECS[workload.codec]
     return f"""\
 name = "bench"
 [kafka]
@@ -142,13 +127,13 @@ bootstrap_servers = "{task.bootstrap}"
 [source]
 topics = ["{task.input}"]
 group_id = "{task.group}"
-codec = {{ type = "avro", schema = "schemas/" }}
+codec = {codec}
 [model]
-bundle = "{prepared.bundle}"
+bundle = "{bundle}"
 [sink]
 topic = "{task.output}"
-codec = {{ type = "avro", schema = "schemas/" }}
-fields = ["{id_field}"]
+codec = {codec}
+fields = ["{workload.id_field}"]
 [dead_letter]
 topic = "{task.output}.dlq"
 [delivery]
@@ -156,47 +141,28 @@ commit_interval_ms = 1000
 """
 
 
-def _full_reader(schema: str, id_field: str) -> Reader:
-    parsed = fastavro.parse_schema(json.loads(schema))
-
-    def read(values: Sequence[bytes]) -> list[Scored]:
-        events = [_event(value, parsed) for value in values]
-        return [Scored(str(event[id_field]), event["score"], event["flagged"]) for event in events]
-
-    return read
-
-
-# ------------------------------------------------------------------ Java
-
-
-def _java(main: str, read: Callable[[], Reader] | None = _rival_reader) -> Starter:
-    def start(task: Task, _prepared: Prepared, _folder: Path) -> Start:
-        return Start([str(JAVA / "rival"), main], task.to_environment(), read() if read is not None else None)
-
-    return start
-
-
-def _not_built() -> str:
-    built = (JAVA / "target" / "rivals.jar").exists() and (JAVA / "target" / "classpath.txt").exists()
-    return "" if built else f"not built: run mvn -q package in {JAVA.name}"
-
-
+_MODULE = (sys.executable, "-m")
 SUBJECTS: Mapping[str, Subject] = {
     "stream_infer": Subject("stream_infer", _stream_infer(_LARGE_BATCHES)),
     "stream_infer_confluent": Subject(
         "stream_infer, confluent-kafka's classes", _stream_infer(_LARGE_BATCHES, STREAM_INFER_KAFKA_CLIENT="confluent")
     ),
-    "floor": Subject("bytes passed through, stream_infer's client", _echo),
-    "plain_python": Subject("plain Python loop (fastavro, dicts)", _python("bench.rivals.plain_loop"), share=0.4),
-    "tuned_python": Subject("the same, tuned", _python("bench.rivals.tuned_loop"), share=0.4),
+    "floor": Subject("bytes passed through, stream_infer's client", _floor(*_MODULE, "bench.rivals.echo")),
+    "floor_confluent": Subject(
+        "bytes passed through, confluent-kafka's classes", _floor(*_MODULE, "bench.rivals.echo_confluent")
+    ),
+    "plain_python": Subject(
+        "plain Python loop (fastavro or json, dicts)", _rival(*_MODULE, "bench.rivals.plain_loop"), share=0.4
+    ),
+    "tuned_python": Subject("the same, tuned", _rival(*_MODULE, "bench.rivals.tuned_loop"), share=0.4),
     "quix": _framework("quix", "Quix Streams", share=0.2),
     "bytewax": _framework("bytewax", "Bytewax", share=0.4),
     "faust": _framework("faust", "Faust (faust-streaming)", share=0.1),
     "faststream": _framework("faststream", "FastStream", share=0.1),
-    "java_floor": Subject("bytes passed through, Java client", _java("PlainEcho", None), missing=_not_built),
-    "java_plain": Subject("hand-tuned Java loop, micro-batches", _java("PlainLoop"), missing=_not_built),
-    "streams": Subject("Kafka Streams, per record", _java("StreamsPerRecord"), missing=_not_built),
-    "streams_batch": Subject("Kafka Streams, micro-batches", _java("StreamsMicroBatch"), missing=_not_built),
-    "flink": Subject("Flink, per record", _java("FlinkPerRecord"), missing=_not_built),
-    "flink_batch": Subject("Flink, micro-batches", _java("FlinkMicroBatch"), missing=_not_built),
+    "java_floor": Subject("bytes passed through, Java client", _floor(*_java("PlainEcho")), missing=_not_built),
+    "java_plain": Subject("hand-tuned Java loop, micro-batches", _rival(*_java("PlainLoop")), missing=_not_built),
+    "streams": Subject("Kafka Streams, per record", _rival(*_java("StreamsPerRecord")), missing=_not_built),
+    "streams_batch": Subject("Kafka Streams, micro-batches", _rival(*_java("StreamsMicroBatch")), missing=_not_built),
+    "flink": Subject("Flink, per record", _rival(*_java("FlinkPerRecord")), missing=_not_built),
+    "flink_batch": Subject("Flink, micro-batches", _rival(*_java("FlinkMicroBatch")), missing=_not_built),
 }

@@ -1,7 +1,8 @@
 """``python -m integration.faults``: trials on real brokers, a line for each, and a table at the end.
 
 Rule: what a trial is follows from its key, and a key whose result is in the results file is not run again, so that an
-interrupted campaign goes on where it was. The exit code is 1 when any trial failed or could not be judged.
+interrupted campaign goes on where it was. Keys that failed once come first. The exit code is 1 when any trial failed or
+could not be judged.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from integration.artifacts import ComponentUnavailable
 from integration.faults import report
-from integration.faults.campaign import REPOSITORY, Campaign, kept_directory
+from integration.faults.campaign import FAILED_ONCE, REPOSITORY, Campaign, kept_directory
 from integration.faults.plan import CLIENTS, GUARANTEES, PROTOCOLS, TrialKey, make_plan, trial_keys
 from integration.faults.report import TrialName, TrialResult
 
@@ -69,8 +70,9 @@ def _select(options: argparse.Namespace) -> list[TrialKey]:
     keys = trial_keys(first, guarantees, protocols, None if options.client == "drawn" else options.client)
     if options.only is not None:
         return list(itertools.takewhile(lambda key: key.seed == first, keys))
-    fitting = (key for key in keys if options.nodes in (None, key.nodes))
-    return list(itertools.islice(fitting, options.trials))
+    again = [key for key in FAILED_ONCE if key.guarantee in guarantees and key.protocol in protocols]
+    fitting = (key for key in itertools.chain(again, keys) if options.nodes in (None, key.nodes))
+    return list(dict.fromkeys(itertools.islice(fitting, options.trials)))
 
 
 def _parser() -> argparse.ArgumentParser:

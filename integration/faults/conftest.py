@@ -14,10 +14,3 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One broker and the links to it. `run_trial` leaves it healthy."""
     with Stage(tmp_path_factory.mktemp("stage"), nodes=1) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def stage_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Three brokers and the links to them."""
-    with Stage(tmp_path_factory.mktemp("stage-of-three"), nodes=3) as running:
-        yield running

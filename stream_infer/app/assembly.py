@@ -19,7 +19,7 @@ from stream_infer.config.timing import publish_ms
 from stream_infer.core.flow import FlowLimits
 from stream_infer.core.retry import Backoff
 from stream_infer.delivery import AtLeastOnce, Delivery, DeliverySettings, ExactlyOnce
-from stream_infer.errors import ConfigError
+from stream_infer.errors import ConfigError, ConfigProblem
 from stream_infer.executors import executor
 from stream_infer.kafka.admin import KafkaAdmin
 from stream_infer.kafka.properties import (
@@ -37,7 +37,7 @@ from stream_infer.kafka.source import KafkaSource
 from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.pipeline import Pipeline, Settings
 from stream_infer.ports import Decoder, Encoder, Instrument, Sink, Source, TransactionalSink
-from stream_infer.scoring import Scorer, open_model
+from stream_infer.scoring import Scorer, available_providers, open_model
 from stream_infer.scoring.tree_proof import ModelRuntime
 from stream_infer.work import Work
 
@@ -56,10 +56,23 @@ def load_model(config: Config) -> Model:
     """Open the bundle, check it, and warm it up at the batch sizes in use.
 
     Raises:
+        ConfigError: ``model.providers`` names one that is not there.
         ModelLoadError: with the reason.
     """
+    check_providers(config)
     bundle = ModelBundle.load(config.model.bundle)
-    return Model(bundle, open_model(bundle, warm_up_sizes=(1, config.batching.max_batch_size)))
+    sizes = (1, config.batching.max_batch_size)
+    return Model(bundle, open_model(bundle, warm_up_sizes=sizes, providers=config.model.providers))
+
+
+def check_providers(config: Config) -> None:
+    """Raise ConfigError for the execution providers that ONNX Runtime does not have here, all at once."""
+    available = available_providers()
+    hint = f"available are {', '.join(available)}; others come with other builds of onnxruntime"
+    unknown = [name for name in config.model.providers if name not in available]
+    if unknown:
+        message = "is not an execution provider of this ONNX Runtime"
+        raise ConfigError([ConfigProblem("model.providers", f"{name} {message}", hint) for name in unknown])
 
 
 def check_client(config: Config) -> None:

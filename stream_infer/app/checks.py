@@ -19,13 +19,14 @@ _BROKER_TIMEOUT_S = 10.0
 
 
 def check_offline(config: Config) -> None:
-    """Hold the config against librdkafka's properties, the bundle and the schema files, without the network.
+    """Hold the config against librdkafka's properties, ONNX Runtime, the bundle and the schema files; no network.
 
     Raises:
-        ConfigError: properties, fields or schemas that cannot work.
+        ConfigError: properties, execution providers, fields or schemas that cannot work.
         ModelLoadError: the bundle is damaged.
     """
     assembly.check_client(config)
+    assembly.check_providers(config)
     bundle = ModelBundle.load(config.model.bundle)
     codecs.decoder(config, bundle)
     codecs.scored_event(config, bundle)

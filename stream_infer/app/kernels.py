@@ -45,7 +45,7 @@ class Warmed:
         compiled: kernels that were compiled now.
         loaded: kernels that an earlier process had kept.
         seconds: what that took.
-        kept_in: the folder where they are kept; None where no folder can be written, so that every start compiles.
+        kept_in: the folder where they are kept; None where there is none, so that every start compiles.
         client: why the Kafka client needs none; empty where it has its own.
     """
 
@@ -59,6 +59,17 @@ class Warmed:
 def rehearse(work: Work) -> None:
     """Let a line's work reject two events, so that no real one waits for a kernel."""
     work.score(_nothing())
+
+
+def not_kept() -> str:
+    """What an operator should know of kernels that the next start will compile again; empty where there are none."""
+    forgotten = usage().forgotten
+    if not forgotten:
+        return ""
+    return (
+        f"{forgotten} kernels were compiled and cannot be kept, so that every start takes longer: "
+        "run stream-infer warm when the image is built, or let NUMBA_CACHE_DIR name a folder that can be written"
+    )
 
 
 def warm() -> Warmed:

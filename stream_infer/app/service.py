@@ -16,6 +16,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from stream_infer.app import assembly, codecs
+from stream_infer.app.kernels import not_kept
 from stream_infer.clock import Clock, Deadline, SystemClock
 from stream_infer.config.model import Config
 from stream_infer.config.options import RunOptions
@@ -163,6 +164,8 @@ class Service:
             instrument=self.instrument,
             watch=lambda: self._watchdog.watch("score", config.timeouts.score_seconds),
         )
+        if remark := not_kept():
+            _LOGGER.warning(remark)
 
     def run(self, stopping: Callable[[], bool]) -> str:
         """Run the line to its end and close it, after `start_up`. Returns what `Pipeline.run` does."""

@@ -20,10 +20,10 @@ from stream_infer.cli.service import run, validate
 from stream_infer.cli.topics import topics
 from stream_infer.cli.warm import warm
 from stream_infer.errors import StreamInferError
+from stream_infer.kernels import processor
 
-# Kernels are kept for the processor that they are compiled for. For any of its kind they are no slower (measured), and
-# an image that was built on one machine starts quickly on another. Read when numba is first imported, by a command.
-os.environ.setdefault("NUMBA_CPU_NAME", "generic")
+# Read when numba is first imported, by a command.
+processor.choose(os.environ)
 
 _PACKAGE = Path(__file__).parents[1]
 

@@ -18,8 +18,8 @@ from stream_infer.config.options import OutputFormat
 def warm(output_format: OutputFormat) -> int:
     """Compile the kernels, and keep them where every later start finds them.
 
-    The first start on a machine does this by itself, and takes some ten seconds longer. Run it when an image is built,
-    as the user that the service will run as.
+    The first start on a machine does this by itself, and takes some ten seconds longer. Run it when an image is built:
+    what lies in the image is loaded though nothing can be written where it runs.
     """
     from stream_infer.app import warm as warm_kernels
 

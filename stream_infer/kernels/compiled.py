@@ -1,8 +1,8 @@
 """How a kernel is compiled.
 
 Rule: at its first call, for the types of that call, and once per machine: the machine code is kept beside the source,
-or in the user's cache directory (numba's ``NUMBA_CACHE_DIR`` says where). Where neither can be written it is compiled
-anew in every process.
+or in the user's cache directory (numba's ``NUMBA_CACHE_DIR`` says where). `stream_infer.kernels.kept` finds it there
+even where nothing can be written; where nothing was kept either, it is compiled anew in every process.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
+
+from stream_infer.kernels.kept import KernelCache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,7 +39,9 @@ class Usage(NamedTuple):
     compiled: int
     loaded: int
     kept_in: Path | None
-    """None where no folder can be written."""
+    """None where they are in this process only."""
+    forgotten: int
+    """Compiled ones that could not be kept, so that the next process compiles them again."""
 
 
 def kernel(function: F) -> F:
@@ -47,6 +51,7 @@ def kernel(function: F) -> F:
     except RuntimeError:
         # No directory to keep it in, on a read-only file system for instance.
         made = numba.njit(function, **_OPTIONS)
+    made._cache = KernelCache(function, made._cache)
     if not function.__name__.startswith("_"):
         _all.append(made)
     return cast("F", made)
@@ -54,12 +59,13 @@ def kernel(function: F) -> F:
 
 def usage() -> Usage:
     """Of the kernels that were called so far in this process."""
-    stats = [made.stats for made in _all]
+    stats = [each for each in (made.stats for made in _all) if each.cache_hits or each.cache_misses]
     folders = {each.cache_path for each in stats if each.cache_path}
     return Usage(
         sum(each.cache_misses.total() for each in stats),
         sum(each.cache_hits.total() for each in stats),
         Path(min(folders)) if folders else None,
+        sum(each.cache_misses.total() for each in stats if not each.cache_path),
     )
 
 

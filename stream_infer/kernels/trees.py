@@ -48,6 +48,7 @@ MOST_WIDE_LEAVES = 32
 HIGHEST_KEY = 0x7FFFFFFF
 """Above or equal to every cell. The key of leaves, and of a missing value that goes to the right."""
 
+_ALL = np.int32(-1)
 _INFINITY = 0x7F800000
 _MAGNITUDE = 0x7FFFFFFF
 
@@ -237,11 +238,20 @@ def _find_leaves(
 ) -> None:
     """The leaf of one tree that each lane ends at, counted from the left."""
     for lane in range(WIDE_LANES):
-        leaves[lane] = -1
-    for node in range(begin, end):
+        leaves[lane] = _ALL
+    last = end - (end - begin) % 2
+    for node in range(begin, last, 2):
+        # Two nodes at a time: what the lanes have left is read and written half as often.
+        slot, key, mask = np.uint64(slots[node]), keys[node], masks[node]
+        next_slot, next_key, next_mask = np.uint64(slots[node + 1]), keys[node + 1], masks[node + 1]
+        for lane in range(WIDE_LANES):
+            left = mask if lanes[slot + np.uint64(lane)] > key else _ALL
+            next_left = next_mask if lanes[next_slot + np.uint64(lane)] > next_key else _ALL
+            leaves[lane] &= left & next_left
+    for node in range(last, end):
         slot, key, mask = np.uint64(slots[node]), keys[node], masks[node]
         for lane in range(WIDE_LANES):
-            leaves[lane] &= mask if lanes[slot + np.uint64(lane)] > key else np.int32(-1)
+            leaves[lane] &= mask if lanes[slot + np.uint64(lane)] > key else _ALL
     for lane in range(WIDE_LANES):
         # A power of two as a float: its exponent says which. The highest bit is the sign of the whole number, too.
         lowest = np.float32(leaves[lane] & -leaves[lane])

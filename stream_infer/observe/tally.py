@@ -44,6 +44,8 @@ def scored_rows(batch: ScoredBatch) -> BoolArray:
 
 def tally(batch: ScoredBatch, scored: BoolArray) -> Tally:
     """Count the outcomes of ``batch``, whose `scored_rows` are ``scored``."""
+    if scored.all():
+        return Tally(len(scored), int(np.count_nonzero(batch.scored.flagged)), 0, 0, {})
     shed = batch.scored.status == Status.SHED
     if batch.payload.valid is not None:
         shed &= batch.payload.valid

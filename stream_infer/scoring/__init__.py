@@ -3,8 +3,8 @@
 Rule: knows bytes, columns and models; nothing of Kafka, files or configuration.
 """
 
-from stream_infer.scoring.onnx_runtime import OnnxRuntime
+from stream_infer.scoring.onnx_runtime import OnnxRuntime, available_providers
 from stream_infer.scoring.scorer import Scorer
 from stream_infer.scoring.verify import open_model
 
-__all__ = ["OnnxRuntime", "Scorer", "open_model"]
+__all__ = ["OnnxRuntime", "Scorer", "available_providers", "open_model"]

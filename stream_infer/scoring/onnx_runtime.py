@@ -31,6 +31,8 @@ MAX_ROWS_PER_CALL = 8192
 
 MIN_ROWS_PER_CALL = 2
 
+CPU = ("CPUExecutionProvider",)
+
 _SILENT = 4
 """Log severity FATAL: the runtime's own error lines on stderr quote values of events."""
 
@@ -51,12 +53,13 @@ class OnnxRuntime:
         providers: ONNX Runtime's execution providers, in order of preference.
 
     Raises:
-        ModelLoadError: the runtime refuses the graph.
+        ModelLoadError: the runtime refuses the graph, or does not have a provider.
         SignatureMismatch: the graph's inputs or output are other than ``inputs`` and ``output``.
 
     Attributes:
         inputs: as given.
         output: as given.
+        providers: as given.
         engine: what evaluates the model, for a log.
         remark: why no other engine does, in a sentence; empty where nobody has asked.
     """
@@ -69,9 +72,10 @@ class OnnxRuntime:
         inputs: Sequence[InputSpec],
         output: OutputSpec,
         *,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        providers: Sequence[str] = CPU,
     ) -> None:
         self.remark = ""
+        self.providers = tuple(providers)
         self.inputs = tuple(inputs)
         self.output = output
         self._session: ort.InferenceSession | None = open_session(model, providers)
@@ -153,12 +157,19 @@ class OnnxRuntime:
                 self._running.discard(options)
 
 
-def open_session(model: bytes | Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> ort.InferenceSession:
+def available_providers() -> list[str]:
+    """The execution providers that this build of ONNX Runtime has."""
+    names: list[str] = ort.get_available_providers()
+    return names
+
+
+def open_session(model: bytes | Path, providers: Sequence[str] = CPU) -> ort.InferenceSession:
     """A session with the settings that this module's rules ask for.
 
     Raises:
-        ModelLoadError: the runtime refuses the graph.
+        ModelLoadError: the runtime refuses the graph, or does not have a provider: left to itself it would do without.
     """
+    _require(providers, available_providers(), "does not have")
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -168,9 +179,19 @@ def open_session(model: bytes | Path, providers: Sequence[str] = ("CPUExecutionP
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model
     try:
-        return ort.InferenceSession(source, options, providers=list(providers))
+        session = ort.InferenceSession(source, options, providers=list(providers))
     except RUNTIME_ERRORS as error:
         raise ModelLoadError(f"ONNX Runtime {ort.__version__} refuses the graph: {_first_line(error)}") from error
+    _require(providers, session.get_providers(), "could not start")
+    return session
+
+
+def _require(providers: Sequence[str], found: Sequence[str], failed: str) -> None:
+    if missing := [name for name in providers if name not in found]:
+        raise ModelLoadError(
+            f"ONNX Runtime {ort.__version__} {failed} the execution provider {missing[0]}: install what it needs, or "
+            f"choose from {', '.join(available_providers())}"
+        )
 
 
 def _pad(tensor: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:

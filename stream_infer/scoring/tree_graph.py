@@ -25,6 +25,8 @@ TREE_OPS = {"TreeEnsembleClassifier": 1, "TreeEnsembleRegressor": 0}
 """The operators of trees, and which of their outputs holds the scores."""
 
 _ML_DOMAIN = "ai.onnx.ml"
+_FLOAT = 1
+"""``TensorProto.FLOAT``."""
 
 
 class NotCovered(Exception):
@@ -110,8 +112,36 @@ def _split(graph: _Graph, output: str) -> TreeGraph:
         before=None if direct else _part(graph, graph.inputs, {source: _float_matrix(source)}),
         before_inputs=frozenset() if direct else frozenset(_needed(graph, source, graph.inputs)[1]) & set(graph.inputs),
         rest=None if direct else _part(graph, {source: _float_matrix(source)}, asked),
-        after=None if scores == output else _part(graph, {scores: _float_matrix(scores)}, asked),
+        after=None if _is_same(graph, output, scores) else _part(graph, {scores: _float_matrix(scores)}, asked),
     )
+
+
+def _is_same(graph: _Graph, output: str, scores: str) -> bool:
+    """True where nothing stands between the two but names and factors of one, which exporters leave behind."""
+    producers = {name: node for node in graph.nodes for name in node.outputs}
+    while output != scores:
+        node = producers.get(output)
+        if node is None:
+            return False
+        kept = [name for name in node.inputs if name not in graph.constants]
+        factors = [graph.constants[name] for name in node.inputs if name in graph.constants]
+        if node.op not in (".Identity", ".Mul") or len(kept) != 1 or not all(map(_is_one, factors)):
+            return False
+        (output,) = kept
+    return True
+
+
+def _is_one(tensor: Value) -> bool:
+    """True for the float32 1.0, alone: more of them might be a column each, and change the shape."""
+    sizes, kind, numbers = [], 0, b""
+    for number, value in fields(tensor):
+        if number == 1:
+            sizes.append(value)
+        elif number == 2:
+            kind = as_number(value)
+        elif number in (4, 9):
+            numbers += _bytes(value)
+    return kind == _FLOAT and sizes in ([], [1]) and numbers == np.float32(1).tobytes()
 
 
 def _needed(graph: _Graph, tensor: str, given: Collection[str]) -> tuple[list[_Node], set[str]]:

@@ -7,7 +7,7 @@ events as they come. One bit of difference, and the model stays in ONNX Runtime 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -64,10 +64,10 @@ def _open(model: bytes | Path, runtime: OnnxRuntime, golden: Inputs) -> TreeRunt
     graph = split_graph(model, runtime.output.name)
     ensemble = read_ensemble(graph.op, graph.attributes)
     try:
-        before, source = _open_before(graph, runtime.inputs, golden)
+        before, source = _open_before(graph, runtime, golden)
         tables = build_tables(ensemble, source.shape[1])
-        after = _open_part(graph.after, _matrix(graph.scores, tables.score_columns), runtime.output)
-        rest = _open_part(graph.rest, source, runtime.output)
+        after = _open_part(graph.after, _matrix(graph.scores, tables.score_columns), runtime)
+        rest = _open_part(graph.rest, source, runtime)
         wide = widen(tables)
         served = TreeRuntime(tables, source, graph.scores, wide=wide, before=before, after=after)
         _compare(runtime, served, golden)
@@ -85,28 +85,29 @@ def _open(model: bytes | Path, runtime: OnnxRuntime, golden: Inputs) -> TreeRunt
     return served
 
 
-def _open_before(graph: TreeGraph, inputs: Sequence[InputSpec], golden: Inputs) -> tuple[OnnxRuntime | None, InputSpec]:
+def _open_before(graph: TreeGraph, whole: OnnxRuntime, golden: Inputs) -> tuple[OnnxRuntime | None, InputSpec]:
     """What stands before the trees, and what they read."""
     if graph.before is None:
-        source = next(spec for spec in inputs if spec.name == graph.source)
+        source = next(spec for spec in whole.inputs if spec.name == graph.source)
         if source.dtype != "float32" or len(source.shape) != 2:
             raise NotCovered(f"its trees read {source.dtype} of shape {list(source.shape)}")
         return None, source
-    specs = [spec for spec in inputs if spec.name in graph.before_inputs]
+    specs = [spec for spec in whole.inputs if spec.name in graph.before_inputs]
     feed = {spec.name: golden[spec.name].reshape(spec.shape) for spec in specs}
     try:
-        cells = open_session(graph.before).run([graph.source], feed)[0]
+        cells = open_session(graph.before, whole.providers).run([graph.source], feed)[0]
     except RUNTIME_ERRORS as error:
         # Its batch dimension is fixed, for instance.
         raise NotCovered(f"what stands before its trees fails on its own ({type(error).__name__})") from error
     if cells.ndim != 2:
         raise NotCovered(f"its trees read a tensor of {cells.ndim} dimensions")
     source = _matrix(graph.source, cells.shape[1])
-    return OnnxRuntime(graph.before, specs, OutputSpec(source.name, "float32", source.shape, "score")), source
+    output = OutputSpec(source.name, "float32", source.shape, "score")
+    return OnnxRuntime(graph.before, specs, output, providers=whole.providers), source
 
 
-def _open_part(model: bytes | None, given: InputSpec, output: OutputSpec) -> OnnxRuntime | None:
-    return None if model is None else OnnxRuntime(model, [given], output)
+def _open_part(model: bytes | None, given: InputSpec, whole: OnnxRuntime) -> OnnxRuntime | None:
+    return None if model is None else OnnxRuntime(model, [given], whole.output, providers=whole.providers)
 
 
 def _matrix(name: str, columns: int) -> InputSpec:

@@ -27,8 +27,8 @@ from stream_infer.types import Float32Array
 STEPS_PER_CALL = 1 << 26
 """Steps from node to node in one call of the kernel, which nothing can stop: some hundredths of a second."""
 
-WIDE_FROM_ROWS = 40
-"""So many rows in lock-step, in three parts, take as long as 64 rows of which every node is asked."""
+WIDE_FROM_ROWS = 33
+"""So many rows in lock-step, in three parts, take longer than 64 rows of which every node is asked."""
 
 
 class _Call:

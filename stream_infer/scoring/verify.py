@@ -19,14 +19,12 @@ from stream_infer.codecs import AvroDecoder, FixedSchema
 from stream_infer.errors import ConfigError, ModelLoadError, SignatureMismatch
 from stream_infer.projection import Projection
 from stream_infer.scoring.inference import Inference
-from stream_infer.scoring.onnx_runtime import OnnxRuntime
+from stream_infer.scoring.onnx_runtime import CPU, OnnxRuntime
 from stream_infer.scoring.tree_proof import ModelRuntime, with_tree_kernel
 from stream_infer.types import BoolArray, Decoded, Float32Array, ScoredColumns, Status
 
 GOLDEN_BATCH_SIZES = (7, 2)
 """Sizes besides "all": one that divides no usual block of rows, and the smallest that is run."""
-
-CPU = ("CPUExecutionProvider",)
 
 
 def open_model(
@@ -37,9 +35,8 @@ def open_model(
 ) -> ModelRuntime:
     """Load the model of a bundle, prove it, and make it warm.
 
-    A tree ensemble goes to the tree kernel where that is proven to answer as ONNX Runtime does, bit for bit, unless
-    other execution providers than the default are asked for. ``engine`` and ``remark`` of the answer say what serves
-    the model, and why.
+    A tree ensemble goes to the tree kernel where that is proven to answer as ONNX Runtime does, bit for bit, with the
+    providers that are asked for. ``engine`` and ``remark`` of the answer say what serves the model, and why.
 
     Args:
         bundle: from `ModelBundle.load`.
@@ -47,7 +44,8 @@ def open_model(
         providers: ONNX Runtime's execution providers, in order of preference.
 
     Raises:
-        ModelLoadError: ONNX Runtime is too old or refuses the graph, or a golden vector is answered wrongly.
+        ModelLoadError: ONNX Runtime is too old, refuses the graph or does not have a provider, or a golden vector is
+            answered wrongly.
         SignatureMismatch: the graph's inputs or output are not what `bundle.json` says.
     """
     _check_version(bundle)
@@ -59,7 +57,7 @@ def open_model(
         raise SignatureMismatch(f"{bundle.source}: {error}") from error
     except ModelLoadError as error:
         raise ModelLoadError(f"{bundle.source}: {error}") from error
-    served = with_tree_kernel(bundle.model, runtime, scored.inputs) if tuple(providers) == CPU else runtime
+    served = with_tree_kernel(bundle.model, runtime, scored.inputs)
     _warm_up(served, scored, warm_up_sizes)
     return served
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from stream_infer.app import check_offline
+from stream_infer.app.assembly import load_model
+from stream_infer.bundle import ModelBundle
 from stream_infer.config.load import config_from_mapping
 from stream_infer.errors import ConfigError
+from stream_infer.scoring import open_model
+from stream_infer.scoring.tree_proof import ModelRuntime
 
 BUNDLE = "stream_infer/demo_bundle/payments-1.bundle.jar"
 
@@ -47,3 +52,32 @@ def test_librdkafka_judges_its_own_properties() -> None:
     kafka["client"] = {"sesion.timeout.ms": 6000}
     with pytest.raises(ConfigError, match=r"kafka.client.sesion.timeout.ms"):
         check_offline(config(kafka=kafka))
+
+
+def test_execution_providers_that_are_not_there_are_named_with_those_that_are() -> None:
+    wrong = config(model={"bundle": BUNDLE, "providers": ["NoSuchProvider", "CPUExecutionProvider", "NorThis"]})
+    for start in (check_offline, load_model):
+        with pytest.raises(ConfigError) as caught:
+            start(wrong)
+        assert [problem.path for problem in caught.value.problems] == ["model.providers"] * 2
+        assert [problem.message.split()[0] for problem in caught.value.problems] == ["NoSuchProvider", "NorThis"]
+        assert all("CPUExecutionProvider" in problem.hint for problem in caught.value.problems)
+
+
+def test_the_model_is_opened_with_the_providers_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Sequence[str]] = []
+
+    def opened(bundle: ModelBundle, *, warm_up_sizes: Sequence[int], providers: Sequence[str]) -> ModelRuntime:
+        asked.append(providers)
+        return open_model(bundle, warm_up_sizes=warm_up_sizes, providers=providers)
+
+    monkeypatch.setattr("stream_infer.app.assembly.open_model", opened)
+    providers = ["AzureExecutionProvider", "CPUExecutionProvider"]
+    load_model(config())
+    load_model(config(model={"bundle": BUNDLE, "providers": providers}))
+    assert asked == [("CPUExecutionProvider",), tuple(providers)]
+
+
+def test_a_list_of_no_providers_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model\.providers"):
+        config(model={"bundle": BUNDLE, "providers": []})

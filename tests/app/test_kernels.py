@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from stream_infer.app.kernels import Warmed
+from stream_infer.app.kernels import Warmed, not_kept
 from stream_infer.cli import main
+from stream_infer.kernels.compiled import Usage
 
 NOTHING_MORE = """
 import json
@@ -63,3 +64,12 @@ def test_nowhere_to_keep_them_is_said(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "16 compiled" in said
     assert "NUMBA_CACHE_DIR" in said
     assert "the Kafka client has no kernels here: no library" in said
+
+
+@pytest.mark.parametrize(("forgotten", "said"), [(0, ""), (3, "3 kernels were compiled and cannot be kept")])
+def test_a_service_says_what_its_next_start_compiles_again(
+    monkeypatch: pytest.MonkeyPatch, forgotten: int, said: str
+) -> None:
+    monkeypatch.setattr("stream_infer.app.kernels.usage", lambda: Usage(5, 2, None, forgotten))
+    assert not_kept().startswith(said)
+    assert bool(not_kept()) == bool(forgotten)

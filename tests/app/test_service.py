@@ -58,9 +58,9 @@ def test_options_of_the_command_line_outrank_the_config() -> None:
 
 
 def test_what_a_dead_process_can_have_had_open_is_bounded_by_what_may_be_uncommitted_and_buffered() -> None:
-    config = config_from_mapping({**CONFIG, "flow": {"max_unacknowledged": 5000, "max_buffered_records": 1000}})
+    config = config_from_mapping({**CONFIG, "flow": {"max_unacknowledged": 5000, "max_buffered_records": 2000}})
     numbers = delivery_settings(config, RunOptions())
-    assert (numbers.max_uncommitted, numbers.watch_records) == (5000, 6000)
+    assert (numbers.max_uncommitted, numbers.watch_records) == (5000, 7000)
 
 
 def test_every_topic_of_a_config_is_known_inputs_first() -> None:

@@ -1,17 +1,20 @@
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from bench.rivals.avro_scorer import cell
 from bench.rivals.chart import bars
 from bench.rivals.contract import Task
 from bench.rivals.cpu_time import cpu_ticks
 from bench.rivals.figures import Sample, median_ratio, steady_figures
-from bench.rivals.gates import Gate, judge, sentence
+from bench.rivals.gates import GATES, Gate, RateGate, judged
+from bench.rivals.outputs import Scored
 from bench.rivals.page import last_runs, section
-from bench.rivals.tuned_loop import getter
+from bench.rivals.runner import SubjectFailed, check_scores, wanted_events
+from bench.rivals.subjects import SUBJECTS
+from bench.rivals.workloads import WORKLOADS
 
 TASK = Task(
     "localhost:9092", "in", "out", "g", "floats", Path("m.onnx"), Path("i.avsc"), Path("o.avsc"), Path("assets"), 64, 2
@@ -64,15 +67,64 @@ def test_the_page_tells_the_last_run_of_each_workload() -> None:
     assert last_runs(lines) == {"a": lines[2:], "b": [lines[1]]}
 
 
+def line(subject: str, cpu_us: float, repetition: int = 0) -> dict[str, Any]:
+    return {"subject": subject, "repetition": repetition, "cpu_us_per_event": cpu_us}
+
+
 def test_a_gate_whose_subject_did_not_run_has_no_ratio() -> None:
-    ours = {"subject": "stream_infer", "repetition": 0, "cpu_us_per_event": 3.0}
-    theirs = {"subject": "streams", "repetition": 0, "cpu_us_per_event": 12.0}
+    ours, theirs = line("stream_infer", 3.0), line("streams", 12.0)
     gate = Gate("streams", 0.2)
-    assert judge([ours], gate) is None
-    assert judge([ours, {"subject": "streams", "repetition": 0, "failed": "it ended with code 1"}], gate) is None
-    assert judge([ours, theirs], gate) == 0.25
-    assert sentence(gate, 0.25).startswith("FAILED")
-    assert sentence(gate, 0.2).startswith("holds")
+    assert gate.measure([ours]) is None
+    assert gate.measure([ours, {"subject": "streams", "repetition": 0, "failed": "it ended with code 1"}]) is None
+    assert gate.measure([ours, theirs]) == 0.25
+    assert not gate.holds(None)
+    assert gate.sentence(None).startswith("not run")
+    assert gate.sentence(0.25).startswith("FAILED")
+    assert gate.sentence(0.2).startswith("holds")
+
+
+def test_a_rate_is_what_a_second_of_a_core_is_enough_for() -> None:
+    gate = RateGate(19_110)
+    assert gate.measure([line("streams", 1.0)]) is None
+    assert gate.measure([line("stream_infer", cpu_us, turn) for turn, cpu_us in enumerate([10, 50, 80])]) == 20_000
+    assert gate.sentence(None).startswith("not run")
+    assert gate.sentence(20_000).startswith("holds")
+    assert gate.sentence(19_109).startswith("FAILED")
+
+
+def test_gates_hold_when_those_of_every_workload_do() -> None:
+    runs = {name: [line(subject, 100) for subject in SUBJECTS] for name in GATES}
+    for lines in runs.values():
+        lines[:2] = [line("stream_infer", 10), line("stream_infer_confluent", 10)]
+    held, told = judged(runs)
+    assert held
+    assert len(told) == len(GATES) + sum(map(len, GATES.values()))
+    assert not judged({name: lines for name, lines in runs.items() if name != "crayfish"})[0]
+    assert not judged(runs | {"payment_500": [line("stream_infer", 40), *runs["payment_500"][1:]]})[0]
+
+
+def test_gates_compare_with_those_who_run() -> None:
+    for name, gates in GATES.items():
+        compared = {gate.subject for gate in gates} | {gate.other for gate in gates if isinstance(gate, Gate)}
+        assert all(subject in SUBJECTS and WORKLOADS[name].compares(subject) for subject in compared)
+
+
+def test_workloads_name_subjects_that_there_are() -> None:
+    assert all(set(workload.subjects or ()) <= set(SUBJECTS) for workload in WORKLOADS.values())
+
+
+def test_a_slow_subject_gets_a_share_but_not_too_little() -> None:
+    assert wanted_events(0.1, 1_000_000) == 100_000
+    assert wanted_events(0.1, 15_000) == 5_000
+    assert wanted_events(0.1, 300) == 300
+
+
+def test_a_wrong_score_or_flag_fails_a_run() -> None:
+    expected = np.array([0.25, 0.75, 0.5], np.float32)
+    check_scores(expected, [Scored("a", 0.25, False), Scored("b", 0.75, None), Scored("c", 0.5, False)])
+    for wrong in (Scored("a", 0.26, False), Scored("a", 0.25, True), Scored("a", float("nan"), None)):
+        with pytest.raises(SubjectFailed):
+            check_scores(expected[:1], [wrong])
 
 
 def test_a_chart_is_xml_whose_bars_are_as_long_as_their_values() -> None:
@@ -81,16 +133,17 @@ def test_a_chart_is_xml_whose_bars_are_as_long_as_their_values() -> None:
     assert widths[1] == pytest.approx(4 * widths[0])
 
 
-def test_the_tuned_getter_takes_what_the_plain_one_takes() -> None:
-    events = [{"a": None, "b": "x"}, {"a": {"c": 2}, "b": "y"}, {"a": {"c": None}, "b": None}]
-    for path, codes in (("a.c", None), ("b", {"x": 3})):
-        taken = np.array([getter(path, codes)(event) for event in events], np.float32)
-        np.testing.assert_array_equal(taken, [cell(event, path, codes) for event in events])
-
-
 def test_the_page_says_why_a_subject_has_no_figures() -> None:
     run = {"run": "1", "workload": "floats", "events": 10, "machine": {"Kafka": "4"}, "at": "2026-11-23T15:00:00Z"}
     ours = {**run, "subject": "stream_infer", "repetition": 0, "cpu_us_per_event": 3.0, "events_per_s": 9}
     told = section("floats", [ours, {**run, "subject": "quix", "repetition": 0, "failed": "it was in no mood"}])
     assert "| stream_infer | 3.00 |" in told
     assert "- not run: Quix Streams: it was in no mood" in told
+
+
+def test_the_page_names_only_those_who_are_compared() -> None:
+    run = {"run": "1", "workload": "payment_mlp", "events": 10, "machine": {}, "at": "2026-11-23T15:00:00Z"}
+    told = section("payment_mlp", [{**run, **line("stream_infer", 3.0), "events_per_s": 9}])
+    assert "not run: hand-tuned Java loop" in told
+    assert "Quix" not in told
+    assert "17-64-32-1" in told

@@ -48,11 +48,11 @@ def found(path: Path, *overrides: str) -> list[str]:
         (['source.topics=["a", "b", "a"]'], "source.topics[2]: a is listed twice"),
         (['sink.fields=["a", "a"]'], "sink.fields[1]: a is listed twice"),
         (
-            ["flow.max_buffered_records=511"],
-            "flow.max_buffered_records: is below batching.max_batch_size (at least 512)",
+            ["flow.max_buffered_records=1023"],
+            "flow.max_buffered_records: is below batching.max_batch_size (at least 1024)",
         ),
         (["flow.max_buffered_bytes=4194303", "source.max_event_bytes=9"], "flow.max_buffered_bytes: is below"),
-        (["flow.max_unacknowledged=1535", ROUTES % ("a", "b")], "flow.max_unacknowledged: is below"),
+        (["flow.max_unacknowledged=3071", ROUTES % ("a", "b")], "flow.max_unacknowledged: is below"),
         (["model.bundle=none.bundle.jar"], "none.bundle.jar does not exist (make one with stream-infer export)"),
         (['source.codec={type="avro", schema="none.avsc"}'], "none.avsc does not exist"),
         (
@@ -123,7 +123,7 @@ def test_warnings(config_file: Path, overrides: list[str], expected: str) -> Non
         ["batching.slo_ms=4", "kafka.client.queue.buffering.max.ms=0"],
         ["batching.slo_ms=9", "kafka.client.linger.ms=soon"],
         [EXACTLY_ONCE, "batching.slo_ms=1001"],
-        ["flow.max_unacknowledged=1536", ROUTES % ("a", "b")],
+        ["flow.max_unacknowledged=3072", ROUTES % ("a", "b")],
         ["scoring.workers=4"],
         ["kafka.client.security.protocol=sasl_ssl", "kafka.client.sasl.username=me"],
         ["delivery.commit_interval_ms=30000"],

@@ -24,7 +24,7 @@ def test_a_minimal_file_gets_the_defaults(config_file: Path) -> None:
     loaded = read_config(config_file, environ={})
     assert loaded.warnings == ()
     config = loaded.config
-    assert (config.name, config.source.topics, config.batching.max_batch_size) == ("fraud", ("payments",), 512)
+    assert (config.name, config.source.topics, config.batching.max_batch_size) == ("fraud", ("payments",), 1024)
     assert config.scoring.in_flight_limit == 1
     assert config.output_topics == ("payments.scored", "payments.dlq")
 

@@ -168,3 +168,25 @@ def test_stop_ends_a_running_call_and_no_later_one() -> None:
     quick = runtime(zoo.linear())
     quick.stop()
     assert quick.run({"X": rows(2)}).shape == (2, 1)
+
+
+def test_the_session_has_the_providers_that_are_asked_for() -> None:
+    providers = ["AzureExecutionProvider", "CPUExecutionProvider"]
+    assert module.open_session(zoo.linear(), providers).get_providers() == providers
+    assert OnnxRuntime(zoo.linear(), [matrix_input(3)], SCORE, providers=providers).providers == tuple(providers)
+
+
+def test_a_provider_that_this_build_does_not_have_is_named_with_those_it_has() -> None:
+    wanted = r"does not have the execution provider NoSuchProvider: .* choose from .*CPUExecutionProvider"
+    with pytest.raises(ModelLoadError, match=wanted):
+        OnnxRuntime(zoo.linear(), [matrix_input(3)], SCORE, providers=["CPUExecutionProvider", "NoSuchProvider"])
+
+
+def test_a_provider_that_the_runtime_does_without_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As with a build for a device that is not there, or whose driver is missing.
+    monkeypatch.setattr(module, "available_providers", lambda: ["NoSuchProvider", "CPUExecutionProvider"])
+    with (
+        pytest.warns(UserWarning, match="NoSuchProvider"),
+        pytest.raises(ModelLoadError, match="could not start the execution provider NoSuchProvider"),
+    ):
+        module.open_session(zoo.linear(), ["NoSuchProvider", "CPUExecutionProvider"])

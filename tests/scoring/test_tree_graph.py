@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
@@ -61,6 +63,40 @@ def test_parts_hold_what_they_need_and_no_more() -> None:
 def test_trees_between_input_and_output_have_no_parts_around_them() -> None:
     graph = split_graph(zoo.trees(), "probabilities")
     assert (graph.before, graph.rest, graph.after) == (None, None, None)
+
+
+ONE, TWO = np.float32(1), np.float32(2)
+
+
+@pytest.mark.parametrize(
+    ("factor", "raw", "is_same"),
+    [
+        (np.array([ONE]), False, True),
+        (np.array([ONE]), True, True),
+        (np.array(ONE), False, True),
+        (np.array([TWO]), False, False),
+        (np.array([ONE, ONE]), False, False),
+        (np.array([[[ONE]]]), False, False),
+    ],
+)
+def test_names_and_factors_of_one_after_the_trees_are_left_out(
+    factor: npt.NDArray[np.float32], raw: bool, is_same: bool
+) -> None:
+    nodes = [
+        Forest([stump()], classes=2).node(scores="raw"),
+        helper.make_node("Identity", ["raw"], ["named"]),
+        helper.make_node("Mul", ["factor", "named"], ["scores"]),
+    ]
+    model = onnx.load_from_string(zoo.model(nodes, [("X", zoo.FLOAT, ["n", 3])], [("scores", zoo.FLOAT, ["n", 2])]))
+    values = factor.tobytes() if raw else factor.ravel().tolist()
+    model.graph.initializer.append(helper.make_tensor("factor", zoo.FLOAT, factor.shape, values, raw))
+    assert (split_graph(model.SerializeToString(), "scores").after is None) == is_same
+
+
+def test_a_square_after_the_trees_stays() -> None:
+    nodes = [Forest([stump()]).node(scores="raw"), helper.make_node("Mul", ["raw", "raw"], ["scores"])]
+    model = zoo.model(nodes, [("X", zoo.FLOAT, ["n", 3])], [("scores", zoo.FLOAT, ["n", 1])])
+    assert split_graph(model, "scores").after is not None
 
 
 @settings(max_examples=300)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from onnx import TensorProto, helper
 from stream_infer.bundle.manifest import InputSpec, OutputSpec
 from stream_infer.errors import ModelFailure, ScoreTimeout
 from stream_infer.kernels import trees
-from stream_infer.scoring import open_model, tree_proof, tree_runtime
-from stream_infer.scoring.onnx_runtime import OnnxRuntime
+from stream_infer.scoring import onnx_runtime, open_model, tree_proof, tree_runtime
+from stream_infer.scoring.onnx_runtime import CPU, OnnxRuntime, open_session
 from stream_infer.scoring.tree_proof import ModelRuntime, with_tree_kernel
 from stream_infer.scoring.tree_runtime import TreeRuntime
 from stream_infer.scoring.tree_tables import TreeTables, build_tables
@@ -283,6 +283,23 @@ def test_what_stands_around_the_trees_runs_in_onnx_runtime(count: int) -> None:
     served.close()
 
 
+def test_what_stands_around_the_trees_is_given_the_models_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    providers = ("AzureExecutionProvider", "CPUExecutionProvider")
+    spec = OutputSpec("scores", "float32", (-1, 1), "score")
+    whole = OnnxRuntime(with_surroundings(), [matrix_input(WIDTH)], spec, providers=providers)
+    asked: list[Sequence[str]] = []
+
+    def opened(model: bytes | Path, providers: Sequence[str] = CPU) -> Any:
+        asked.append(providers)
+        return open_session(model, providers)
+
+    for module in (onnx_runtime, tree_proof):
+        monkeypatch.setattr(module, "open_session", opened)
+    assert with_tree_kernel(with_surroundings(), whole, {"X": rows(width=WIDTH)}).engine == "tree kernel"
+    assert len(asked) >= 4  # what is before (first for its width), what is after, and all from the trees on
+    assert set(asked) == {providers}
+
+
 def test_a_failure_before_the_trees_is_a_model_failure() -> None:
     served = serve(with_surroundings(), 1)[1]
     with pytest.raises(ModelFailure, match="the model failed with"):
@@ -397,6 +414,6 @@ def test_any_other_bundle_is_opened_in_onnx_runtime() -> None:
     assert runtime.remark == "the model runs in ONNX Runtime: its score comes from no tree ensemble"
 
 
-def test_whoever_chooses_a_provider_gets_it() -> None:
+def test_with_other_providers_trees_stay_in_the_kernel_that_answers_as_they_do() -> None:
     bundle = matrix_bundle(zoo.trees(), output=PROBABILITIES, column=1, classes=(0, 1))
-    assert open_model(bundle, providers=["AzureExecutionProvider", "CPUExecutionProvider"]).engine == "ONNX Runtime"
+    assert open_model(bundle, providers=["AzureExecutionProvider", "CPUExecutionProvider"]).engine == "tree kernel"

@@ -23,15 +23,15 @@ from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
-from bench.rivals.avro_scorer import AvroScorer
 from bench.rivals.contract import COMMIT_INTERVAL_S, Task
+from bench.rivals.scorers import scorer
 
 _READ_AT_ONCE = 1000
 
 
-def scorer(task: Task) -> Dataflow:
+def make_app(task: Task) -> Dataflow:
     """Source, model, sink."""
-    score = AvroScorer(task)
+    score = scorer(task)
 
     def score_batch(messages: Sequence[Any]) -> Iterator[Any]:
         for at in range(0, len(messages), task.batch):
@@ -63,7 +63,7 @@ def main() -> int:
         init_db_dir(store, 1)
         try:
             cli_main(
-                scorer(Task.from_environment(os.environ)),
+                make_app(Task.from_environment(os.environ)),
                 epoch_interval=timedelta(seconds=COMMIT_INTERVAL_S),
                 recovery_config=RecoveryConfig(store),
             )

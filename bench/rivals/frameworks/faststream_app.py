@@ -13,8 +13,8 @@ from typing import Any
 from faststream import AckPolicy, FastStream
 from faststream.confluent import KafkaBroker, KafkaMessage, KafkaPublishMessage
 
-from bench.rivals.avro_scorer import AvroScorer
 from bench.rivals.contract import COMMIT_INTERVAL_S, Task
+from bench.rivals.scorers import scorer
 
 
 async def raw(message: Any) -> list[bytes]:
@@ -22,9 +22,9 @@ async def raw(message: Any) -> list[bytes]:
     return list(message.body)
 
 
-def scorer(task: Task) -> FastStream:
+def make_app(task: Task) -> FastStream:
     """The app, with its subscriber."""
-    score = AvroScorer(task)
+    score = scorer(task)
     broker = KafkaBroker(task.bootstrap, linger_ms=5, enable_idempotence=True, acks="all", logger=None)
     committed_at = time.monotonic()
 
@@ -51,4 +51,4 @@ def scorer(task: Task) -> FastStream:
 
 
 if __name__ == "__main__":
-    asyncio.run(scorer(Task.from_environment(os.environ)).run())
+    asyncio.run(make_app(Task.from_environment(os.environ)).run())

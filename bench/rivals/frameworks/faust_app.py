@@ -14,13 +14,13 @@ from typing import Any
 
 import faust
 
-from bench.rivals.avro_scorer import AvroScorer
 from bench.rivals.contract import COMMIT_INTERVAL_S, Task
+from bench.rivals.scorers import scorer
 
 
-def scorer(task: Task, folder: Path) -> faust.App:
+def make_app(task: Task, folder: Path) -> faust.App:
     """The app, with its agent."""
-    score = AvroScorer(task)
+    score = scorer(task)
     app = faust.App(
         task.group,
         broker=f"kafka://{task.bootstrap}",
@@ -49,7 +49,7 @@ def main() -> None:
     """Run until SIGTERM, which Faust handles itself."""
     with TemporaryDirectory() as folder:
         sys.argv[1:] = ["worker", "--loglevel", "warn", "--without-web"]
-        scorer(Task.from_environment(os.environ), Path(folder)).main()
+        make_app(Task.from_environment(os.environ), Path(folder)).main()
 
 
 if __name__ == "__main__":

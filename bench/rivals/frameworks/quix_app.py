@@ -11,14 +11,14 @@ from tempfile import TemporaryDirectory
 
 from quixstreams import Application
 
-from bench.rivals.avro_scorer import AvroScorer
 from bench.rivals.contract import COMMIT_INTERVAL_S, Task
+from bench.rivals.scorers import scorer
 
 
 def main() -> None:
     """Run until SIGTERM, which Quix handles itself."""
     task = Task.from_environment(os.environ)
-    score = AvroScorer(task)
+    score = scorer(task)
     with TemporaryDirectory() as state:
         app = Application(
             task.bootstrap,

@@ -11,7 +11,7 @@ import java.util.Map;
  * @param input topic to read, from its earliest offset
  * @param output topic to write
  * @param group consumer group, or application id
- * @param workload {@code payment}, {@code floats}, {@code crayfish} or {@code payment_json}
+ * @param workload its name, as {@link rivals.workload.Workloads} knows it
  * @param model the ONNX file
  * @param schema Avro schema of the input
  * @param outputSchema Avro schema of the output

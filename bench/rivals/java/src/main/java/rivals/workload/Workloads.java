@@ -17,7 +17,8 @@ public final class Workloads {
      */
     public static Workload<?> byLibrary(Task task) {
         return switch (task.workload()) {
-            case "payment", "floats" -> new AvroRecords(schema(task), outputSchema(task), idField(task), features(task));
+            case "payment", "payment_500", "payment_logistic", "payment_mlp", "floats" ->
+                new AvroRecords(schema(task), outputSchema(task), idField(task), features(task));
             case "crayfish" -> new BoundImages();
             case "payment_json" -> new BoundPayments(features(task));
             default -> throw unknown(task);
@@ -31,7 +32,8 @@ public final class Workloads {
      */
     public static Workload<?> byHand(Task task) {
         return switch (task.workload()) {
-            case "payment", "floats" -> new AvroWalk(schema(task), idField(task), features(task));
+            case "payment", "payment_500", "payment_logistic", "payment_mlp", "floats" ->
+                new AvroWalk(schema(task), idField(task), features(task));
             case "crayfish" -> new ScannedImages();
             case "payment_json" -> new StreamedPayments(idField(task), features(task));
             default -> throw unknown(task);
@@ -64,6 +66,6 @@ public final class Workloads {
 
     private static IllegalArgumentException unknown(Task task) {
         return new IllegalArgumentException("RIVAL_WORKLOAD is " + task.workload()
-                + "; it can be payment, floats, crayfish or payment_json");
+                + "; it can be payment, payment_500, payment_logistic, payment_mlp, payment_json, floats or crayfish");
     }
 }

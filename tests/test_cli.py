@@ -107,6 +107,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         ["export"],
         ["bundle", "inspect"],
         ["bundle", "verify"],
+        ["bench"],
     ],
     ids=" ".join,
 )

@@ -36,7 +36,7 @@ from stream_infer.kafka.sink import KafkaSink
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.pipeline import Pipeline, Settings
-from stream_infer.ports import Encoder, Instrument, Sink, Source, TransactionalSink
+from stream_infer.ports import Decoder, Encoder, Instrument, Sink, Source, TransactionalSink
 from stream_infer.scoring import Scorer, available_providers, open_model
 from stream_infer.scoring.tree_proof import ModelRuntime
 from stream_infer.work import Work
@@ -113,10 +113,7 @@ def assemble(
 ) -> Pipeline:
     """Build the line. Nothing is started."""
     decoder = codecs.decoder(config, model.bundle, instrument)
-    scorer = Scorer(model.bundle, decoder, model.runtime, threshold=config.decision.threshold)
-    shed_after_ms = config.flow.max_age_ms if config.flow.when_full == "shed" else None
-    work = Work(scorer, encoder, clock, shed_after_ms, watch)
-    rehearse(work)
+    work = make_work(config, model=model, decoder=decoder, encoder=encoder, clock=clock, watch=watch)
     source = _source(config, options, admin, clock)
     return Pipeline(
         source,
@@ -127,6 +124,17 @@ def assemble(
         clock,
         instrument,
     )
+
+
+def make_work(
+    config: Config, *, model: Model, decoder: Decoder, encoder: Encoder, clock: Clock, watch: Watch = nullcontext
+) -> Work:
+    """What happens to a batch, rehearsed: its kernels are ready."""
+    scorer = Scorer(model.bundle, decoder, model.runtime, threshold=config.decision.threshold)
+    shed_after_ms = config.flow.max_age_ms if config.flow.when_full == "shed" else None
+    work = Work(scorer, encoder, clock, shed_after_ms, watch)
+    rehearse(work)
+    return work
 
 
 def settings(config: Config, options: RunOptions) -> Settings:

@@ -52,8 +52,12 @@ def registry(
     )
 
 
-def decoder(config: Config, bundle: ModelBundle, instrument: Instrument | None = None) -> Decoder:
+def decoder(
+    config: Config, bundle: ModelBundle, instrument: Instrument | None = None, schemas: SchemaSource | None = None
+) -> Decoder:
     """Reads events of ``source.codec`` into what the bundle's model and ``sink.fields`` need.
+
+    ``schemas`` takes the place of the registry, or of the folder, that framed events would be looked up in.
 
     Raises:
         ConfigError: a schema file is wrong, or a field of the projection does not exist.
@@ -63,7 +67,7 @@ def decoder(config: Config, bundle: ModelBundle, instrument: Instrument | None =
     limit = config.source.max_event_bytes
     if isinstance(codec, JsonSourceCodec):
         return JsonDecoder(projection, max_event_bytes=limit)
-    return AvroDecoder(projection, _writer_schemas(config, codec, instrument), max_event_bytes=limit)
+    return AvroDecoder(projection, _writer_schemas(config, codec, instrument, schemas), max_event_bytes=limit)
 
 
 def scored_event(config: Config, bundle: ModelBundle) -> OutputSchema:
@@ -73,9 +77,16 @@ def scored_event(config: Config, bundle: ModelBundle) -> OutputSchema:
 
 
 def encoder(
-    config: Config, bundle: ModelBundle, instrument: Instrument | None = None, *, auto_register: bool | None = None
+    config: Config,
+    bundle: ModelBundle,
+    instrument: Instrument | None = None,
+    *,
+    auto_register: bool | None = None,
+    schemas: SchemaSource | None = None,
 ) -> Encoder:
     """Writes scored events for ``sink.codec``; asks for the output schema's id where events are framed.
+
+    ``schemas`` takes the place of the registry, or of the folder, that would be asked.
 
     Raises:
         RegistryUnavailable: no answer for now.
@@ -88,7 +99,9 @@ def encoder(
     if not codec.framed:
         return AvroEncoder(output)
     source: SchemaSource
-    if codec.schema_directory is not None:
+    if schemas is not None:
+        source = schemas
+    elif codec.schema_directory is not None:
         source = FileSchemaSource(codec.schema_directory)
     else:
         source = registry(config, instrument, auto_register=auto_register)
@@ -97,15 +110,26 @@ def encoder(
 
 
 def _writer_schemas(
-    config: Config, codec: AvroSourceCodec, instrument: Instrument | None
+    config: Config, codec: AvroSourceCodec, instrument: Instrument | None, schemas: SchemaSource | None
 ) -> FixedSchema | FramedSchemas:
+    if schemas is not None and codec.schema_file is None:
+        return FramedSchemas(schemas)
     if codec.uses_registry:
         return FramedSchemas(registry(config, instrument))
     if codec.schema_directory is not None:
         return FramedSchemas(FileSchemaSource(codec.schema_directory))
+    return FixedSchema(fixed_schema(codec))
+
+
+def fixed_schema(codec: AvroSourceCodec) -> str:
+    """The text of the one schema that bare events are written with.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
     path = codec.schema_file
     assert path is not None, "a codec has a registry, a directory or a file"
-    return FixedSchema(_read(path))
+    return _read(path)
 
 
 def _read(path: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from stream_infer import __version__
+from stream_infer.cli.bench import bench
 from stream_infer.cli.bundles import bundle, export
 from stream_infer.cli.demo import demo
 from stream_infer.cli.dlq import dlq
@@ -99,7 +100,7 @@ def cli(session: _Session, debug: bool) -> None:
     session.debug = session.debug or debug
 
 
-for _command in (demo, run, validate, topics, dlq, export, bundle, warm):
+for _command in (demo, run, validate, topics, dlq, export, bundle, bench, warm):
     cli.add_command(_command)
 
 __all__ = ["EXIT_BUG", "EXIT_FAILED", "EXIT_INTERRUPTED", "cli", "main"]

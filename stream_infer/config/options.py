@@ -46,6 +46,18 @@ class DemoOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What ``stream-infer bench`` measures with."""
+
+    events: Path
+    """A file of sample events."""
+    seconds: float = 5.0
+    """Length of each of the first trials; later ones take half of it."""
+    rates: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
+    """Loads to try, as shares of the throughput."""
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One finding of ``stream-infer validate --connect``."""
 

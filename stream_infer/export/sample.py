@@ -5,10 +5,11 @@ Rule: the suffix names the kind, a limit bounds what is read, and a line that is
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +23,7 @@ from stream_infer.types import NO_TIMESTAMP
 MAX_SAMPLE_EVENTS = 20_000
 """Events that are read: enough for a profile with stable tails, and seconds of work."""
 
+_S = TypeVar("_S", bound=Sized)
 _KEY, _TIMESTAMP, _HEADERS = "$key", "$timestamp", HEADER_PREFIX.rstrip(".")
 
 
@@ -51,13 +53,45 @@ def read_sample(path: Path) -> Sample:
     reader = readers.get(path.suffix)
     if reader is None:
         raise ExportRefused(f"{path} is of no known kind; events come as {', '.join(readers)}")
+    return _not_empty(reader, path)
+
+
+def read_json_lines(path: Path) -> list[tuple[bytes, Envelope]]:
+    """The first `MAX_SAMPLE_EVENTS` lines of a file, as they are, be they JSON or not; blank ones are left out.
+
+    A line that says what the record carries beside its value gives an envelope, and is written again without it.
+
+    Raises:
+        ExportRefused: the file is absent or empty.
+    """
+    return _not_empty(_read_raw_lines, path)
+
+
+def _not_empty(reader: Callable[[Path], _S], path: Path) -> _S:
     try:
         sample = reader(path)
     except OSError as error:
         raise ExportRefused(f"{path} cannot be read: {error.strerror or error}") from error
     if not len(sample):
-        raise ExportRefused(f"{path} holds no event; a sample of a few hundred real ones proves the model best")
+        raise ExportRefused(f"{path} holds no event; a few hundred real ones make a good sample")
     return sample
+
+
+def _read_raw_lines(path: Path) -> list[tuple[bytes, Envelope]]:
+    with path.open("rb") as file:
+        lines = (line.strip(b"\r\n") for line in file if line.strip())
+        return [_split_line(line, path) for line in islice(lines, MAX_SAMPLE_EVENTS)]
+
+
+def _split_line(line: bytes, path: Path) -> tuple[bytes, Envelope]:
+    try:
+        event = msgspec.json.decode(line) if b'"$' in line else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        event = None
+    if not isinstance(event, dict) or not {_KEY, _TIMESTAMP, _HEADERS} & event.keys():
+        return line, Envelope()
+    value = {name: event[name] for name in event if name not in (_KEY, _TIMESTAMP, _HEADERS)}
+    return msgspec.json.encode(value), _envelope(event, path)
 
 
 def _read_avro(path: Path) -> Sample:

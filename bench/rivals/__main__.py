@@ -68,7 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--subjects", default=",".join(SUBJECTS), help="one or more of: " + ", ".join(SUBJECTS))
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--events", type=int, default=1_000_000, help="in the topic, of the small kinds")
-    parser.add_argument("--batch", type=int, default=256, help="most events of a model call, for rivals that batch")
+    parser.add_argument("--batch", type=int, default=1024, help="most events of a model call, for rivals that batch")
     return parser.parse_args()
 
 

@@ -6,7 +6,8 @@ from Python objects, and for nothing on the Avro-to-Avro path.
 
 What stands for what: integers also as floats without a fraction; decimals as numbers or as text, exact to the
 last digit; bytes as base64 text (in schema defaults: one character per byte, as the specification has it);
-dates and times as their integers, or as Python's date and time objects. A union takes its first branch that fits.
+dates and times as their integers, or as Python's date and time objects. A union takes its first branch that fits,
+but a double rather than a float.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import datetime as dt
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
@@ -105,7 +106,7 @@ class _Compiler:
         if node.kind == "record":
             return _record([(field, self.compile(field.node)) for field in node.fields])
         if node.kind == "union":
-            return _union([self.compile(branch) for branch in node.children])
+            return _union(node.children, [self.compile(branch) for branch in node.children])
         if node.kind == "array":
             return _array(self.compile(node.children[0]))
         if node.kind == "map":
@@ -307,12 +308,15 @@ def _enum(node: Node) -> Write:
     return write_enum
 
 
-def _union(branches: list[Write]) -> Write:
-    heads = [write_long(index) for index in range(len(branches))]
+def _union(nodes: Sequence[Node], branches: list[Write]) -> Write:
+    tries = [(write_long(index), write) for index, write in enumerate(branches)]
+    if any(node.kind == "double" for node in nodes):
+        # A float takes every number, but may round it.
+        tries.sort(key=lambda each: each[1] is _write_float)
 
     def write_union(value: Any) -> bytes:
         fault = Fault(Status.WRONG_TYPE, "")
-        for head, write in zip(heads, branches, strict=True):
+        for head, write in tries:
             try:
                 return head + write(value)
             except BadEvent as bad:

@@ -175,6 +175,12 @@ def test_the_way_to_json_and_back_loses_nothing_json_can_hold(case: tuple[Any, b
     assert msgspec.json.decode(avro_to_json(node)(again)) == msgspec.json.decode(text)
 
 
+def test_of_float_and_double_a_union_takes_the_one_that_rounds_nothing() -> None:
+    write = json_to_avro(parse_schema(["null", "float", "double"]))
+    assert write(b"16777217.0") == b"\x04" + struct.pack("<d", 16777217.0)
+    assert json_to_avro(parse_schema(["float", "null"]))(b"0.5") == b"\x00" + struct.pack("<f", 0.5)
+
+
 def has_two_kinds_of_objects(schema: Any) -> bool:
     """True where some union of ``schema`` has more than one branch that is an object in JSON."""
     if isinstance(schema, list):

@@ -34,10 +34,13 @@ could pick. `make bench` runs the comparison; `python -m bench.rivals.page` writ
 - Rivals write an event of three fields (id, score, flagged; in JSON the first two). stream_infer writes all its
   fields, so more bytes.
 - stream_infer runs with `batching.max_batch_size = 8192` and its defaults. Rivals that form batches take the size that
-  the run was given (`--batch`, 1024 by default). Java runs with ONNX Runtime 1.29 and the parallel collector: batches
-  of 256, the serial and the G1 collector did worse.
+  the run was given, 1024 by default. Java runs with ONNX Runtime 1.29 and the parallel collector: batches of 256, the
+  serial and the G1 collector did worse.
 - Passing bytes through is the floor only where a scored event is about as large as the event. Those of `crayfish` are
   much smaller: there it costs more to write the event than to score it.
+- confluent-kafka's classes, which serve where librdkafka is not known, cost an object for each event: with them
+  stream_infer is no cheaper than Java by hand.
+- The fewer events, the more of its run Java spends on compiling.
 - Three kinds of events are compared with everybody. Where only the model or the encoding differs, plain loops, floors
   and the best Java are enough.
 - Subjects take turns; ratios are taken within a repetition, and their median is told. Below 1 stream_infer is cheaper.

@@ -7,9 +7,7 @@ them: no Python object for an event.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -24,8 +22,6 @@ from stream_infer.scoring import Scorer, open_model
 from stream_infer.types import Binary, Commit, Records, Split, Start
 from stream_infer.work import Work
 
-CACHE = Path(os.environ.get("STREAM_INFER_CACHE", ".cache")).absolute() / "bench"
-"""Where workloads are kept."""
 MAX_EVENT_BYTES = 1 << 20
 _SPLIT = Split("events", 0)
 
@@ -111,4 +107,4 @@ class MemorySource:
         """Nothing to release."""
 
 
-__all__ = ["CACHE", "MAX_EVENT_BYTES", "MemorySource", "as_records", "open_work", "output_of"]
+__all__ = ["MAX_EVENT_BYTES", "MemorySource", "as_records", "open_work", "output_of"]

@@ -15,26 +15,19 @@ onnxruntime on the batch, a dict and fastavro again. It writes three fields, ``c
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import fastavro
-
-from bench.in_memory import CACHE, as_records, open_work, output_of
-from bench.rivals.contract import OUTPUT_FRAME, Task
+from bench import CACHE
+from bench.in_memory import as_records, open_work, output_of
 from bench.rivals.events import Events
+from bench.rivals.outputs import avro_reader
 from bench.rivals.scorers import scorer
-from bench.rivals.workloads import OUTPUT_SCHEMA, WORKLOADS, Prepared, prepare
+from bench.rivals.workloads import OUTPUT_SCHEMA, WORKLOADS, Prepared, offline_task, prepare
 from stream_infer.types import Binary
 
 _AVRO = [name for name, workload in WORKLOADS.items() if workload.codec == "avro"]
-
-Said = list[tuple[str, float, bool]]
-"""Id, score and flag of each event."""
 
 
 class Contest:
@@ -46,14 +39,10 @@ class Contest:
     """
 
     def __init__(self, made: Prepared, batch_rows: int) -> None:
-        task = Task("", "", "", "", made.workload.name, made.model, made.schema, made.output_schema, made.folder)
-        self._dicts = scorer(task)
+        self._dicts = scorer(offline_task(made))
         self._work = open_work(made, batch_rows)
-        self._id = made.workload.id_field
-        self._schemas = {
-            "columns": fastavro.parse_schema(json.loads(output_of(made).text)),
-            "dicts": fastavro.parse_schema(OUTPUT_SCHEMA),
-        }
+        self._read_columns = avro_reader(output_of(made).avro, made.workload.id_field)
+        self._read_dicts = avro_reader(OUTPUT_SCHEMA, "id")
         self._events = made.events
         self._taken = 0
 
@@ -61,14 +50,14 @@ class Contest:
         """Microseconds of CPU per event of each path, round by round.
 
         Raises:
-            SystemExit: the paths do not say the same of an event.
+            SystemExit: the paths do not say the same of an event, or one was not scored.
         """
         for turn in range(rounds + 1):
             batches = [self._take(batch_rows) for _ in range(events // batch_rows)]
             spent, answers = {}, {}
             for name in ("columns", "dicts")[:: 1 if turn % 2 else -1]:
                 spent[name], answers[name] = self._through(name, batches)
-            if self._said("columns", answers["columns"], self._id) != self._said("dicts", answers["dicts"], "id"):
+            if self._read_columns(answers["columns"]) != self._read_dicts(answers["dicts"]):
                 raise SystemExit("the two paths do not say the same of an event")
             if turn:  # the first one compiles
                 yield spent
@@ -78,7 +67,7 @@ class Contest:
         drawn = self._events
         return Events(drawn.values[start : self._taken], drawn.keys[start : self._taken], ())
 
-    def _through(self, name: str, batches: Sequence[Events]) -> tuple[float, list[bytes | None]]:
+    def _through(self, name: str, batches: Sequence[Events]) -> tuple[float, list[bytes]]:
         """Microseconds per event, and what came out."""
         outputs: list[Binary] | list[list[bytes]]
         if name == "columns":
@@ -89,19 +78,16 @@ class Contest:
             began = time.process_time()
             outputs = [self._dicts(batch.values) for batch in batches]
         spent = (time.process_time() - began) / sum(len(batch.values) for batch in batches) * 1e6
-        return spent, [
-            value for output in outputs for value in (output if isinstance(output, list) else output.to_list())
-        ]
-
-    def _said(self, name: str, values: Sequence[bytes | None], id_field: str) -> Said:
-        events = [_read(value or b"", self._schemas[name]) for value in values]
-        return [(str(event[id_field]), event["score"], event["flagged"]) for event in events]
+        came = [value for output in outputs for value in (output if isinstance(output, list) else output.to_list())]
+        return spent, _all_there(came)
 
 
-def _read(value: bytes, schema: Any) -> Any:
-    if not value.startswith(OUTPUT_FRAME):
+def _all_there(values: Sequence[bytes | None]) -> list[bytes]:
+    """The values; SystemExit where one is missing."""
+    there = [value for value in values if value is not None]
+    if len(there) < len(values):
         raise SystemExit("an event was not scored")
-    return fastavro.schemaless_reader(io.BytesIO(value[len(OUTPUT_FRAME) :]), schema, None)
+    return there
 
 
 def main() -> None:

@@ -29,7 +29,8 @@ from typing import NamedTuple
 
 import psutil
 
-from bench.in_memory import CACHE, MemorySource, as_records, open_work
+from bench import CACHE
+from bench.in_memory import MemorySource, as_records, open_work
 from bench.rivals.cpu_time import tree_cpu_s
 from bench.rivals.workloads import WORKLOADS, Prepared, prepare
 from stream_infer.app.assembly import delivery_settings, settings

@@ -6,7 +6,6 @@ Rule: a component that is missing fails the session with a sentence that says wh
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,10 +19,6 @@ from integration.registry import LocalRegistry
 from integration.scenario import Scenario
 from integration.topics import Topics
 from stream_infer.kafka.choice import CLIENT_VARIABLE
-from stream_infer.kernels import processor
-
-# As the command line does, so that tests and the programs that they start share the compiled kernels.
-processor.choose(os.environ)
 
 KIND = pytest.StashKey[str]()
 

@@ -1,14 +1,8 @@
 """A config that is valid, in a folder of its own, for every test that needs one or wants to spoil it."""
 
-import os
 from pathlib import Path
 
 import pytest
-
-from stream_infer.kernels import processor
-
-# As `stream_infer.cli.entry` does, so that tests and the programs that they start share the compiled kernels.
-processor.choose(os.environ)
 
 MINIMAL = """\
 name = "fraud"

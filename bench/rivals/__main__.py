@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import CACHE
 from bench.rivals import machine
 from bench.rivals.figures import Figures
 from bench.rivals.report import table
@@ -30,7 +30,6 @@ from bench.rivals.workloads import WORKLOADS, Workload, prepare
 from integration.local_kafka import LocalKafka
 from integration.topics import Topics
 
-CACHE = Path(os.environ.get("STREAM_INFER_CACHE", ".cache")) / "bench"
 RESULTS = CACHE / "results.jsonl"
 
 
@@ -77,7 +76,7 @@ def _compare(
 ) -> int:
     count = max(1, int(options.events * workload.share))
     print(f"\n{workload.name}: {count:,} events", flush=True)
-    prepared = prepare(workload, count, CACHE.absolute())
+    prepared = prepare(workload, count, CACHE)
     runnable = [name for name in names if name not in missing]
     found: dict[str, dict[int, Figures]] = {name: {} for name in runnable}
     run = {"run": uuid.uuid4().hex[:8], "workload": workload.name, "events": count, "machine": machine.describe()}

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from confluent_kafka import Producer
 
-from bench.rivals.__main__ import CACHE
+from bench import CACHE
 from bench.rivals.runner import PARTITIONS, Stage, last_words
 from bench.rivals.subjects import SUBJECTS, Start, Subject, with_goal
 from bench.rivals.workloads import WORKLOADS, Prepared, prepare
@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument("--slo-ms", type=float, default=25, help="stream_infer's goal")
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
-    prepared = prepare(WORKLOADS[options.workload], int(options.rate * options.seconds) + 1, CACHE.absolute())
+    prepared = prepare(WORKLOADS[options.workload], int(options.rate * options.seconds) + 1, CACHE)
     found: dict[str, list[Latency]] = {name: [] for name in options.subjects.split(",")}
     told = subjects(list(found), options.slo_ms).items()
     with (

@@ -7,19 +7,19 @@ Rule: made from the pinned list beside this file, kept under ``.cache/bench``, a
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+from bench import CACHE
+
 FRAMEWORKS = ("quix", "bytewax", "faust", "faststream")
 _HERE = Path(__file__).resolve().parent
-_CACHE = Path(os.environ.get("STREAM_INFER_CACHE", ".cache")) / "bench"
 
 
 def python_of(framework: str) -> Path:
     """The interpreter of a framework's environment, whether or not it has been made."""
-    return _CACHE.absolute() / framework / "bin" / "python"
+    return CACHE / framework / "bin" / "python"
 
 
 def missing(framework: str) -> str:

@@ -47,7 +47,7 @@ faults: $(DEV) ## Break replicas, brokers and network at random, and prove that 
 	$(BIN)/python -m integration.faults --trials $(TRIALS) --seed $(SEED) $(ARGS)
 
 BENCH := $(BIN)/python -m bench.rivals
-GATED := stream_infer,stream_infer_confluent,floor_confluent,plain_python,streams,streams_batch,java_plain
+GATED := stream_infer,floor_confluent,plain_python,streams,streams_batch,java_plain
 FRAMEWORKS := quix,bytewax,faust,faststream
 
 bench-tools: $(DEV)

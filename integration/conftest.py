@@ -18,7 +18,6 @@ from integration.proxy import TcpProxy
 from integration.registry import LocalRegistry
 from integration.scenario import Scenario
 from integration.topics import Topics
-from stream_infer.kafka.choice import CLIENT_VARIABLE
 
 KIND = pytest.StashKey[str]()
 
@@ -47,18 +46,6 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The session's broker. Tests that stop or freeze a broker take `start_kafka` instead."""
     with running_kafka(request.config.stash[KIND], tmp_path_factory.mktemp("kafka")) as running:
         yield running
-
-
-@pytest.fixture(scope="module", params=["librdkafka", "confluent"])
-def kafka_client(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The client that sources and sinks take: what uses this runs over both.
-
-    The contract of the ports does, and whatever is quick. The rest runs over the client that is the choice, and over
-    the other one in `integration.proof_clients`.
-    """
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(CLIENT_VARIABLE, request.param)
-        yield request.param
 
 
 @pytest.fixture(scope="session")

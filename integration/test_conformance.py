@@ -20,8 +20,6 @@ from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.testing import FakeWork, records
 from stream_infer.testing.conformance import Ownership, check_sink, check_source, check_transactional_sink
 
-pytestmark = pytest.mark.usefixtures("kafka_client")
-
 PROTOCOLS: list[Mapping[str, Any]] = [
     {},
     {"partition.assignment.strategy": "range"},

@@ -16,8 +16,9 @@ import numpy as np
 from confluent_kafka import TopicPartition
 
 from bench.rivals.contract import COMMIT_INTERVAL_S, Task
-from stream_infer.kafka.choice import open_consumer, open_producer
 from stream_infer.kafka.client import Outgoing
+from stream_infer.kafka.native_consumer import NativeConsumer
+from stream_infer.kafka.native_producer import NativeProducer
 from stream_infer.kafka.properties import consumer_properties, producer_properties
 from stream_infer.types import Records
 
@@ -33,8 +34,8 @@ class Echo:
         consumer = consumer_properties(task.bootstrap, {}, client_id="echo", group_id=task.group)
         producer = producer_properties(task.bootstrap, {}, client_id="echo", publish_timeout_s=_FLUSH_TIMEOUT_S)
         self._task = task
-        self._consumer = open_consumer(consumer, on_error=_ignore, on_commit=_ignore)
-        self._producer = open_producer(producer, on_error=_ignore, on_failed=self._failed)
+        self._consumer = NativeConsumer(consumer, on_error=_ignore, on_commit=_ignore)
+        self._producer = NativeProducer(producer, on_error=_ignore, on_failed=self._failed)
         self._owned: list[TopicPartition] = []
         self._failures: list[Any] = []
         self._stopped = False

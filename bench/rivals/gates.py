@@ -19,17 +19,18 @@ from bench.rivals.figures import median_ratio
 from bench.rivals.page import Line, last_runs, measured
 from bench.rivals.subjects import SUBJECTS
 
+OURS = "stream_infer"
+
 
 class Gate(NamedTuple):
     """At most ``limit`` of the CPU of ``other``."""
 
     other: str
     limit: float
-    subject: str = "stream_infer"
 
     def measure(self, lines: Sequence[Line]) -> float | None:
         """The ratio in a run; None where the two have no repetition in common."""
-        ours, theirs = _cpu(lines, self.subject), _cpu(lines, self.other)
+        ours, theirs = _cpu(lines, OURS), _cpu(lines, self.other)
         return median_ratio(ours, theirs) if ours.keys() & theirs.keys() else None
 
     def holds(self, ratio: float | None) -> bool:
@@ -38,7 +39,7 @@ class Gate(NamedTuple):
 
     def sentence(self, ratio: float | None) -> str:
         """What came of it."""
-        what = f"{SUBJECTS[self.subject].title} / {SUBJECTS[self.other].title}"
+        what = f"{SUBJECTS[OURS].title} / {SUBJECTS[self.other].title}"
         if ratio is None:
             return f"not run {what}"
         return f"{_verdict(self.holds(ratio))}  {ratio:.3f} (at most {self.limit:.3f})  {what}"
@@ -48,11 +49,10 @@ class RateGate(NamedTuple):
     """At least so many events for a second of one core's time."""
 
     least_events: float
-    subject: str = "stream_infer"
 
     def measure(self, lines: Sequence[Line]) -> float | None:
-        """The median of a run; None where the subject did not run."""
-        rates = [1e6 / cpu_us for cpu_us in _cpu(lines, self.subject).values()]
+        """The median of a run; None where it did not run."""
+        rates = [1e6 / cpu_us for cpu_us in _cpu(lines, OURS).values()]
         return statistics.median(rates) if rates else None
 
     def holds(self, rate: float | None) -> bool:
@@ -61,7 +61,7 @@ class RateGate(NamedTuple):
 
     def sentence(self, rate: float | None) -> str:
         """What came of it."""
-        what = f"{SUBJECTS[self.subject].title}, events for a second of a core"
+        what = f"{SUBJECTS[OURS].title}, events for a second of a core"
         if rate is None:
             return f"not run {what}"
         return f"{_verdict(self.holds(rate))}  {rate:,.0f} (at least {self.least_events:,.0f})  {what}"
@@ -75,7 +75,6 @@ _EVERYBODY = (
     Gate("streams", 1 / 6),
     Gate("streams_batch", 1 / 3),
     Gate("java_plain", 1 / 2),
-    Gate("java_plain", 0.75, "stream_infer_confluent"),
     Gate("floor_confluent", 1.0),
     *(Gate(name, 1 / 5) for name in FRAMEWORKS),
 )

@@ -38,8 +38,8 @@ could pick. `make bench` runs the comparison; `python -m bench.rivals.page` writ
   serial and the G1 collector did worse.
 - Passing bytes through is the floor only where a scored event is about as large as the event. Those of `crayfish` are
   much smaller: there it costs more to write the event than to score it.
-- confluent-kafka's classes, which serve where librdkafka is not known, cost an object for each event: with them
-  stream_infer is no cheaper than Java by hand.
+- confluent-kafka's classes cost an object for each event: passing bytes through with them takes more than scoring the
+  events takes without.
 - The fewer events, the more of its run Java spends on compiling.
 - Three kinds of events are compared with everybody. Where only the model or the encoding differs, plain loops, floors
   and the best Java are enough.

@@ -89,13 +89,13 @@ def _not_built() -> str:
     return "" if built else f"not built: run mvn -q package in {JAVA.name}"
 
 
-def _stream_infer(more: str = "", **environment: str) -> Starter:
+def _stream_infer(more: str = "") -> Starter:
     def start(task: Task, prepared: Prepared, folder: Path) -> Start:
         workload = prepared.workload
         read = json_reader(workload.id_field) if workload.codec == "json" else _with_schemas(task, prepared, folder)
         config = folder / "service.toml"
         config.write_text(service_config(task, workload, prepared.bundle) + more)
-        return Start([sys.executable, "-m", "stream_infer", "run", str(config)], environment, read)
+        return Start([sys.executable, "-m", "stream_infer", "run", str(config)], {}, read)
 
     return start
 
@@ -144,9 +144,6 @@ commit_interval_ms = 1000
 _MODULE = (sys.executable, "-m")
 SUBJECTS: Mapping[str, Subject] = {
     "stream_infer": Subject("stream_infer", _stream_infer(_LARGE_BATCHES)),
-    "stream_infer_confluent": Subject(
-        "stream_infer, confluent-kafka's classes", _stream_infer(_LARGE_BATCHES, STREAM_INFER_KAFKA_CLIENT="confluent")
-    ),
     "floor": Subject("bytes passed through, stream_infer's client", _floor(*_MODULE, "bench.rivals.echo")),
     "floor_confluent": Subject(
         "bytes passed through, confluent-kafka's classes", _floor(*_MODULE, "bench.rivals.echo_confluent")

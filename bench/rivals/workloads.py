@@ -38,7 +38,7 @@ OUTPUT_SCHEMA = {
     ],
 }
 FEW = (
-    "stream_infer", "stream_infer_confluent", "floor", "floor_confluent", "plain_python", "tuned_python", "java_floor",
+    "stream_infer", "floor", "floor_confluent", "plain_python", "tuned_python", "java_floor",
     "java_plain", "streams_batch",
 )  # fmt: skip
 _SCORED_AT_ONCE = 1024

@@ -17,7 +17,7 @@ from pathlib import Path
 from integration.artifacts import ComponentUnavailable
 from integration.faults import report
 from integration.faults.campaign import FAILED_ONCE, REPOSITORY, Campaign, kept_directory
-from integration.faults.plan import CLIENTS, GUARANTEES, PROTOCOLS, TrialKey, make_plan, trial_keys
+from integration.faults.plan import GUARANTEES, PROTOCOLS, TrialKey, make_plan, trial_keys
 from integration.faults.report import TrialName, TrialResult
 
 
@@ -67,7 +67,7 @@ def _select(options: argparse.Namespace) -> list[TrialKey]:
     guarantees = [options.guarantee] if options.guarantee else GUARANTEES
     protocols = [options.protocol] if options.protocol else PROTOCOLS
     first = options.seed if options.only is None else options.only
-    keys = trial_keys(first, guarantees, protocols, None if options.client == "drawn" else options.client)
+    keys = trial_keys(first, guarantees, protocols)
     if options.only is not None:
         return list(itertools.takewhile(lambda key: key.seed == first, keys))
     again = [key for key in FAILED_ONCE if key.guarantee in guarantees and key.protocol in protocols]
@@ -84,9 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=int, metavar="SEED", help="this one seed, whatever --trials says")
     parser.add_argument("--guarantee", choices=GUARANTEES, help="both by default")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="rebalance protocol; all three by default")
-    parser.add_argument(
-        "--client", choices=(*CLIENTS, "drawn"), default=CLIENTS[0], help=f"Kafka client (default {CLIENTS[0]})"
-    )
     parser.add_argument("--nodes", type=int, choices=(1, 3), help="only trials on so many brokers")
     parser.add_argument("--jobs", type=int, default=1, help="trials at the same time, each with its own brokers")
     parser.add_argument("--results", type=Path, default=kept_directory() / "results.jsonl", help="file of results")

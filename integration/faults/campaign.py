@@ -67,7 +67,6 @@ def run_trial(
     return result_of(
         evidence.history,
         verdict,
-        client=plan.key.client,
         seconds=evidence.seconds,
         commit=commit(),
         failure=failure,

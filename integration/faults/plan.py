@@ -1,6 +1,6 @@
 """What a trial will be: everything that is drawn by lot, drawn before it begins.
 
-Rule: pure. A plan follows from its key (guarantee, rebalance protocol, seed, client) and nothing else, so that a seed
+Rule: pure. A plan follows from its key (guarantee, rebalance protocol, seed) and nothing else, so that a seed
 that failed can be run again. What differs from run to run is timing alone.
 
 Seeds share their draw over both guarantees and clients, not over the protocols: the same weather meets either way of
@@ -25,11 +25,8 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 from integration.faults.history import Guarantee
 
 Protocol: TypeAlias = Literal["range", "cooperative-sticky", "consumer"]
-Client: TypeAlias = Literal["librdkafka", "confluent"]
-"""What replicas reach Kafka with (`stream_infer.kafka.choice`)."""
 GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-CLIENTS: tuple[Client, ...] = get_args(Client)
 
 STORM_S = 16.0
 """Seconds in which faults happen. With the start, the drain and the judgement a trial takes about twice that."""
@@ -54,10 +51,9 @@ class TrialKey(NamedTuple):
     guarantee: Guarantee
     protocol: Protocol
     seed: int
-    client: Client = "librdkafka"
 
     def __str__(self) -> str:
-        return f"{self.guarantee}/{self.protocol}/{self.seed}/{self.client}"
+        return f"{self.guarantee}/{self.protocol}/{self.seed}"
 
     @property
     def nodes(self) -> int:
@@ -308,30 +304,20 @@ def _leaders_return(fault: Fault, nodes: int, storm_s: float) -> list[Fault]:
     return [Fault(FaultKind.MOVE_LEADERS, round(at_s, 1))] if moved else []
 
 
-def drawn_client(seed: int) -> Client:
-    """The client of a seed, where it is left to the lot. No other draw is disturbed."""
-    return random.Random(f"client/{seed}").choice(CLIENTS)
-
-
 def trial_keys(
     first_seed: int,
     guarantees: Sequence[Guarantee] = GUARANTEES,
     protocols: Sequence[Protocol] = PROTOCOLS,
-    client: Client | None = "librdkafka",
 ) -> Iterator[TrialKey]:
-    """Keys without end: each seed with every guarantee and protocol, then the next seed.
-
-    Where ``client`` is None it is drawn.
-    """
+    """Keys without end: each seed with every guarantee and protocol, then the next seed."""
     for seed in itertools.count(first_seed):
         for protocol, guarantee in itertools.product(protocols, guarantees):
-            yield TrialKey(guarantee, protocol, seed, client or drawn_client(seed))
+            yield TrialKey(guarantee, protocol, seed)
 
 
 __all__ = [
     "ALL",
     "BROKER_FAULTS",
-    "CLIENTS",
     "GUARANTEES",
     "MAX_REPLICAS",
     "NETWORK_FAULTS",
@@ -339,13 +325,11 @@ __all__ = [
     "REPLICA_FAULTS",
     "SESSION_TIMEOUT_MS",
     "STORM_S",
-    "Client",
     "Fault",
     "FaultKind",
     "Plan",
     "Protocol",
     "TrialKey",
-    "drawn_client",
     "make_plan",
     "trial_keys",
 ]

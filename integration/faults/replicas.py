@@ -10,9 +10,7 @@ import signal
 import time
 from pathlib import Path
 
-from integration.faults.plan import Client
 from integration.support_program import Program
-from stream_infer.kafka.choice import CLIENT_VARIABLE
 
 _RESTART_DELAY_S = 0.7
 _END_POLL_S = 0.02
@@ -25,18 +23,17 @@ class Replica:
     Args:
         name: of the replica; its logs are called ``NAME-LIFE.err``.
         config: its config file.
-        client: what it reaches Kafka with; None for what the environment says.
         package: directory to import `stream_infer` from before any other; None for the installed one.
     """
 
-    def __init__(self, name: str, config: Path, client: Client | None = None, package: Path | None = None) -> None:
+    def __init__(self, name: str, config: Path, package: Path | None = None) -> None:
         self.name = name
         self.exit_codes: list[int] = []
         self._config = config
-        self._environment: dict[str, str] = {} if client is None else {CLIENT_VARIABLE: client}
+        self._environment: dict[str, str] = {}
         if package is not None:
             # Without the safe path the working directory, where another `stream_infer` is, would come first.
-            self._environment |= {"PYTHONPATH": str(package), "PYTHONSAFEPATH": "1"}
+            self._environment = {"PYTHONPATH": str(package), "PYTHONSAFEPATH": "1"}
         self._program: Program | None = None
         self._lives: list[Program] = []
         self._wanted = False

@@ -1,6 +1,6 @@
 """What trials came to: one line a trial in a file, one on the terminal, and a table for docs/delivery.md.
 
-Rule: the file only grows. A trial is named by guarantee, protocol, seed and client, so an interrupted run goes on where
+Rule: the file only grows. A trial is named by guarantee, protocol and seed, so an interrupted run goes on where
 it was, and of a trial that was run again the last result counts.
 """
 
@@ -44,7 +44,6 @@ class TrialName(NamedTuple):
     guarantee: Guarantee
     protocol: str
     seed: int
-    client: str
 
 
 class TrialResult(msgspec.Struct, frozen=True):
@@ -62,7 +61,6 @@ class TrialResult(msgspec.Struct, frozen=True):
         seconds: how long the trial took.
         commit: what was tested; abbreviated, with ``+`` where the tree had changes on top.
         failure: why the trial failed beyond its findings (a replica's exit code, say); empty if it did not.
-        client: what the replicas reached Kafka with; in results that do not say so yet it was confluent-kafka.
     """
 
     seed: int
@@ -76,12 +74,11 @@ class TrialResult(msgspec.Struct, frozen=True):
     seconds: float
     commit: str
     failure: str = ""
-    client: str = "confluent"
 
     @property
     def name(self) -> TrialName:
         """What the trial is called by."""
-        return TrialName(self.guarantee, self.protocol, self.seed, self.client)
+        return TrialName(self.guarantee, self.protocol, self.seed)
 
     @property
     def ok(self) -> bool:
@@ -93,9 +90,7 @@ class TrialResult(msgspec.Struct, frozen=True):
         return sum(self.findings.get(finding, 0) for finding in findings)
 
 
-def result_of(
-    history: History, verdict: Verdict, *, client: str, seconds: float, commit: str, failure: str = ""
-) -> TrialResult:
+def result_of(history: History, verdict: Verdict, *, seconds: float, commit: str, failure: str = "") -> TrialResult:
     """What is kept of a trial: see `TrialResult`."""
     return TrialResult(
         history.seed,
@@ -109,7 +104,6 @@ def result_of(
         round(seconds, 1),
         commit,
         failure,
-        client,
     )
 
 
@@ -140,7 +134,7 @@ def load(path: Path) -> dict[TrialName, TrialResult]:
 
 def line(result: TrialResult) -> str:
     """A trial on one line, about 120 characters wide."""
-    name = f"{result.guarantee:<13} {result.protocol:<18} seed {result.seed:<5} {result.client:<10}"
+    name = f"{result.guarantee:<13} {result.protocol:<18} seed {result.seed:<5}"
     faults = ", ".join(_kinds(result.faults))
     size = f"{result.events} events, {result.repeats} repeats, {result.seconds:.0f} s"
     return f"{'ok    ' if result.ok else 'FAILED'} {name} {size}: {faults or 'no faults'}{_complaints(result)}"

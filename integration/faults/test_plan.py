@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import pytest
 
@@ -11,7 +10,6 @@ from integration.faults.__main__ import main
 from integration.faults.plan import (
     ALL,
     BROKER_FAULTS,
-    CLIENTS,
     GUARANTEES,
     MAX_REPLICAS,
     NETWORK_FAULTS,
@@ -37,17 +35,6 @@ def test_a_key_always_makes_the_same_plan(plans: list[Plan]) -> None:
 def test_both_guarantees_meet_the_same_weather() -> None:
     at_least_once, exactly_once = (make_plan(TrialKey(guarantee, "range", 7)) for guarantee in GUARANTEES)
     assert at_least_once.faults == exactly_once.faults
-
-
-def test_both_clients_meet_the_same_weather() -> None:
-    ours, theirs = (make_plan(TrialKey("exactly_once", "range", 7, client)) for client in CLIENTS)
-    assert replace(theirs, key=ours.key) == ours
-
-
-def test_the_lot_gives_every_protocol_of_a_seed_the_same_client() -> None:
-    drawn = {(key.seed, key.client) for key in itertools.islice(trial_keys(1, client=None), 60)}
-    assert len(drawn) == 10
-    assert {client for _, client in drawn} == set(CLIENTS)
 
 
 def test_every_trial_has_at_least_three_faults_within_its_storm(plans: list[Plan]) -> None:

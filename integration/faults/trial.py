@@ -89,7 +89,7 @@ class Trial:
         self._to_mend: list[Fault] = []
         self._service = Service(plan, stage, directory)
         *self.replicas, extra = (
-            Replica(f"replica-{number}", self._service.write_config(number), plan.key.client, package)
+            Replica(f"replica-{number}", self._service.write_config(number), package)
             for number in range(plan.replicas + 1)
         )
         servers = stage.bootstrap_servers

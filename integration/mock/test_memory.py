@@ -8,16 +8,13 @@ from typing import Any
 
 import numpy as np
 import psutil
-import pytest
 
 from integration.mock.rig import Event, Listener
-from stream_infer.kafka.choice import open_producer
 from stream_infer.kafka.client import Outgoing
+from stream_infer.kafka.native_producer import NativeProducer
 from stream_infer.kafka.properties import Properties
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.types import Binary, Records
-
-pytestmark = pytest.mark.usefixtures("kafka_client")
 
 ROUNDS = 20
 VALUE_BYTES = 1000
@@ -73,7 +70,7 @@ def test_publishing_takes_no_more_memory(bootstrap_servers: str) -> None:
         "delivery.report.only.error": True,
         "linger.ms": 0,
     }
-    producer = open_producer(properties, on_error=lambda _error: None, on_failed=fail)
+    producer = NativeProducer(properties, on_error=lambda _error: None, on_failed=fail)
 
     def publish_once_more() -> None:
         assert producer.produce(topic, outgoing, np.arange(count)) == (count, None)

@@ -27,8 +27,6 @@ from stream_infer.types import (
     Status,
 )
 
-pytestmark = pytest.mark.usefixtures("kafka_client")
-
 Read = Callable[[str], list[Message]]
 
 PARTITIONS = 4
@@ -84,8 +82,7 @@ def harness(bootstrap_servers: str, admin: KafkaAdmin) -> Iterator[Callable[...,
 
 
 @pytest.fixture(scope="module")
-def running(bootstrap_servers: str, admin: KafkaAdmin, kafka_client: str) -> Iterator[Harness]:
-    assert kafka_client, "opened below"
+def running(bootstrap_servers: str, admin: KafkaAdmin) -> Iterator[Harness]:
     made = Harness(bootstrap_servers, admin)
     create(bootstrap_servers, made)
     made.sink.start()

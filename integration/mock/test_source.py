@@ -14,8 +14,6 @@ from stream_infer.kafka import source as source_module
 from stream_infer.kafka.source import KafkaSource
 from stream_infer.types import Commit, HeaderList, Records, Split, Start
 
-pytestmark = pytest.mark.usefixtures("kafka_client")
-
 Produce = Callable[[Sequence[Event]], str]
 OpenSource = Callable[..., tuple[KafkaSource, Listener]]
 ReadAll = Callable[..., Records | None]

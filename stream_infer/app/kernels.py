@@ -25,7 +25,8 @@ from stream_infer.codecs import (
     JsonEncoder,
     output_schema,
 )
-from stream_infer.kafka.choice import compile_kernels
+from stream_infer.kafka.native_consumer import NativeConsumer
+from stream_infer.kafka.native_producer import NativeProducer
 from stream_infer.kernels.compiled import usage
 from stream_infer.ports import Decoder, Encoder
 from stream_infer.scoring import Scorer, open_model
@@ -46,14 +47,12 @@ class Warmed:
         loaded: kernels that an earlier process had kept.
         seconds: what that took.
         kept_in: the folder where they are kept; None where there is none, so that every start compiles.
-        client: why the Kafka client needs none; empty where it has its own.
     """
 
     compiled: int
     loaded: int
     seconds: float
     kept_in: Path | None
-    client: str
 
 
 def rehearse(work: Work) -> None:
@@ -76,16 +75,26 @@ def warm() -> Warmed:
     """Compile, or load, every kernel that a service may use: both formats, trees, the Kafka client.
 
     Raises:
-        ModelLoadError: the bundle of the demo is damaged.
+        FatalError: the bundle of the demo is damaged, or librdkafka cannot be used.
     """
     began = time.monotonic()
     bundle = ModelBundle.load(_BUNDLE)
     runtime = open_model(bundle)
     for decoder, encoder in _codecs(bundle):
         rehearse(Work(Scorer(bundle, decoder, runtime), encoder, SystemClock()))
-    client = compile_kernels()
+    _open_clients()
     used = usage()
-    return Warmed(used.compiled, used.loaded, time.monotonic() - began, used.kept_in, client)
+    return Warmed(used.compiled, used.loaded, time.monotonic() - began, used.kept_in)
+
+
+def _open_clients() -> None:
+    """Both have their kernels when they are made. They connect to nobody."""
+    NativeProducer({}, on_error=_ignore, on_failed=_ignore)
+    NativeConsumer({"group.id": "none"}, on_error=_ignore, on_commit=_ignore).close()
+
+
+def _ignore(*_told: object) -> None:
+    """There is nothing to hear."""
 
 
 def _codecs(bundle: ModelBundle) -> Iterator[tuple[Decoder, Encoder]]:

@@ -29,6 +29,4 @@ def warm(output_format: OutputFormat) -> int:
         return 0
     kept = f"kept in {done.kept_in}" if done.kept_in else "kept nowhere: no folder can be written, see NUMBA_CACHE_DIR"
     click.echo(f"kernels: {done.compiled} compiled, {done.loaded} loaded in {done.seconds:.1f} s, {kept}")
-    if done.client:
-        click.echo(f"the Kafka client has no kernels here: {done.client}")
     return 0

@@ -1,11 +1,10 @@
 """What the Kafka room asks of a client: two small protocols, and the values that go through them.
 
-Rule: the source and the sinks know these and nothing behind them. Two clients keep them: one on librdkafka's C API
-(`stream_infer.kafka.native_consumer`, `native_producer`), which makes no Python object for an event, and one on
-confluent-kafka's classes (`stream_infer.kafka.confluent_client`), which can do what the first does not cover.
-`stream_infer.kafka.choice` says which one is taken.
+Rule: what the source and the sinks are made of knows these and nothing behind them. The clients that keep them
+(`stream_infer.kafka.native_consumer`, `native_producer`) stand on librdkafka's C API, and make no Python object for an
+event.
 
-Both speak of partitions, errors and exceptions in confluent-kafka's words: ``TopicPartition``, ``KafkaError`` with its
+They speak of partitions, errors and exceptions in confluent-kafka's words: ``TopicPartition``, ``KafkaError`` with its
 three flags, and ``KafkaException``, which every call here may raise. Times are in seconds; infinity means no end.
 
 Callbacks come from inside `ConsumerClient.fetch`, `ProducerClient.poll`, `ProducerClient.flush`, and from inside the

@@ -4,8 +4,8 @@ Rule: nothing but declarations, and the few steps that C asks of every caller (l
 destroyed, errors are read and destroyed). The library is the one inside confluent-kafka: its extension module is linked
 against it, so every public function is found through that module, wherever the wheel keeps the library.
 
-Only what is documented in ``rdkafka.h`` is used, and the layout of its public structs. Both are checked: a library
-that lacks a function, or of a version that was not looked at, is not used (`unusable`).
+Only what is documented in ``rdkafka.h`` is used, and the layout of its public structs. A library that lacks a function,
+or is of a version that was not looked at, is refused (`library`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_ssize_t, c_void_p
 from typing import Any, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition, cimpl
+
+from stream_infer.errors import FatalError
 
 OLDEST, NEWEST = (2, 16), (3, 0)
 """Versions that are used: from the first up to, not including, the second."""
@@ -34,6 +36,7 @@ VTYPE_RKT, VTYPE_PARTITION, VTYPE_VALUE, VTYPE_KEY = 2, 3, 4, 5
 VTYPE_MSGFLAGS, VTYPE_TIMESTAMP, VTYPE_HEADERS = 7, 8, 10
 """Kinds of ``rd_kafka_vu_t``, in the order of ``rd_kafka_vtype_t``."""
 
+_REMEDY = "install the version of confluent-kafka that stream_infer asks for, from its wheel"
 _TEXT_BYTES = 512
 Library: TypeAlias = Any
 """A ``ctypes.CDLL`` whose functions have their prototypes."""
@@ -102,12 +105,14 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "conf_new": (c_void_p,),
     "conf_destroy": (None, c_void_p),
     "conf_set": (c_int, c_void_p, c_char_p, c_char_p, c_char_p, c_size_t),
+    "conf_enable_sasl_queue": (None, c_void_p, c_int),
     "conf_set_error_cb": (None, c_void_p, ERROR_CB),
     "conf_set_log_cb": (None, c_void_p, LOG_CB),
     "conf_set_rebalance_cb": (None, c_void_p, REBALANCE_CB),
     "conf_set_offset_commit_cb": (None, c_void_p, COMMIT_CB),
     "conf_set_dr_msg_cb": (None, c_void_p, DELIVERY_CB),
     "new": (c_void_p, c_int, c_void_p, c_char_p, c_size_t),
+    "sasl_background_callbacks_enable": (c_void_p, c_void_p),
     "name": (c_char_p, c_void_p),
     "set_log_queue": (c_int, c_void_p, c_void_p),
     "destroy": (None, c_void_p),
@@ -173,27 +178,26 @@ def library() -> Library:
     """The library, with the prototypes of all functions that are used.
 
     Raises:
-        OSError: it cannot be opened.
-        AttributeError: it lacks a function.
+        FatalError: it is not there, lacks a function, or is of another version; or this is no machine for it.
     """
+    if sys.byteorder != "little" or ctypes.sizeof(c_void_p) != 8:
+        raise FatalError("the Kafka client needs a machine of 64 bits, little endian: this is none")
+    try:
+        opened = _opened()
+    except (OSError, AttributeError) as error:
+        raise FatalError(f"librdkafka was not found in confluent-kafka ({error}): {_REMEDY}") from error
+    version = opened.rd_kafka_version() >> 24, opened.rd_kafka_version() >> 16 & 0xFF
+    if not OLDEST <= version < NEWEST:
+        raise FatalError(f"librdkafka {version[0]}.{version[1]} is not known here: {_REMEDY}")
+    return opened
+
+
+def _opened() -> Library:
     opened = ctypes.CDLL(cimpl.__file__)
     for name, (result, *arguments) in _PROTOTYPES.items():
         function = getattr(opened, f"rd_kafka_{name}")
         function.restype, function.argtypes = result, arguments
     return opened
-
-
-def unusable() -> str:
-    """Why librdkafka's C API cannot be used here, as a sentence; empty where it can."""
-    if sys.byteorder != "little" or ctypes.sizeof(c_void_p) != 8:
-        return "this machine is not one of 64 bits, little endian"
-    try:
-        version = library().rd_kafka_version() >> 24, library().rd_kafka_version() >> 16 & 0xFF
-    except (OSError, AttributeError) as error:
-        return f"librdkafka was not found in confluent-kafka ({error})"
-    if not OLDEST <= version < NEWEST:
-        return f"librdkafka {version[0]}.{version[1]} is not known"
-    return ""
 
 
 def address_of(name: str) -> Address:
@@ -326,11 +330,21 @@ def new_client(kind: int, settings: dict[str, str], callbacks: dict[str, Any]) -
             raise KafkaException(error_of(KafkaError._INVALID_ARG, text.value))
     for name, callback in callbacks.items():
         getattr(known, f"rd_kafka_conf_set_{name}")(conf, callback)
+    tokens = _fetches_tokens(settings)
+    known.rd_kafka_conf_enable_sasl_queue(conf, int(tokens))
     made: Address | None = known.rd_kafka_new(kind, conf, text, _TEXT_BYTES)
     if not made:
         known.rd_kafka_conf_destroy(conf)
         raise KafkaException(error_of(known.rd_kafka_last_error(), text.value))
+    if tokens:
+        # librdkafka's own thread gets them: a connection must not wait for somebody to poll.
+        check_error(known.rd_kafka_sasl_background_callbacks_enable(made))
     return made
+
+
+def _fetches_tokens(settings: Mapping[str, str]) -> bool:
+    """Whether connections need tokens, which librdkafka makes or fetches by itself."""
+    return any(settings.get(name, "").upper() == "OAUTHBEARER" for name in ("sasl.mechanism", "sasl.mechanisms"))
 
 
 __all__ = [
@@ -368,5 +382,4 @@ __all__ = [
     "partition_list",
     "read_partitions",
     "take_error",
-    "unusable",
 ]

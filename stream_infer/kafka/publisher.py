@@ -18,10 +18,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from stream_infer.clock import Clock
 from stream_infer.errors import FatalError, RetriableError, SinkUnavailable, StreamInferError
-from stream_infer.kafka.choice import open_producer
-from stream_infer.kafka.client import Outgoing
+from stream_infer.kafka.client import Outgoing, ProducerClient
 from stream_infer.kafka.dead_letters import ClientHeaders, HeaderStyle, dead_letter_headers
 from stream_infer.kafka.errors import CLIENT_EXCEPTIONS, client_error, from_exception, place, to_error
+from stream_infer.kafka.native_producer import NativeProducer
 from stream_infer.kafka.properties import Properties, PropertyValue
 from stream_infer.kafka.watch import ConnectionWatch
 from stream_infer.types import Binary, BoolArray, Int32Array, Int64Array, Reject, ScoredBatch, Status
@@ -104,7 +104,7 @@ class Publisher:
             "queue.buffering.max.messages": self._outputs.max_unacknowledged,
         }
         try:
-            self.producer = open_producer(settings, on_error=self.watch, on_failed=self._not_delivered)
+            self.producer: ProducerClient = NativeProducer(settings, on_error=self.watch, on_failed=self._not_delivered)
         except KafkaException as error:
             raise from_exception(error, "opening a producer", retriable=SinkUnavailable) from error
         self._failure = self.fatal = None

@@ -26,13 +26,13 @@ from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartiti
 from stream_infer.clock import Clock, Deadline
 from stream_infer.errors import CommitFailed, RetriableError, SourceUnavailable, StreamInferError
 from stream_infer.kafka.assignment import LogBounds, OnDataLoss, OwnedPartition, StartMode, StartPolicy
-from stream_infer.kafka.choice import open_consumer
 from stream_infer.kafka.client import Report
 from stream_infer.kafka.commits import CommitUnderWay, as_partitions
 from stream_infer.kafka.errors import OFFSET_GONE, place, to_error, translated
 from stream_infer.kafka.fetching import Fetching
 from stream_infer.kafka.intake import Intake
 from stream_infer.kafka.membership import check_membership
+from stream_infer.kafka.native_consumer import NativeConsumer
 from stream_infer.kafka.ownership import Ownership
 from stream_infer.kafka.properties import Properties
 from stream_infer.kafka.records import Place
@@ -113,7 +113,7 @@ class KafkaSource:
         """
         self._listener = listener
         with translated("joining the group"):
-            self._consumer = open_consumer(self._properties, on_error=self._watch, on_commit=self._commit.answered)
+            self._consumer = NativeConsumer(self._properties, on_error=self._watch, on_commit=self._commit.answered)
             self._intake = Intake(self._consumer, self._owned, self._clock)
             self._fetching = Fetching(self._consumer, self._owned, self._properties)
             self._consumer.subscribe(

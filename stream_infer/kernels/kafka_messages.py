@@ -8,8 +8,8 @@ its address. Each stands here twice: for compiled code, and as plain Python, in 
 
 ``rd_kafka_message_t`` is nine words of 64 bits: error (32 bits), topic handle, partition (32 bits), value, its length,
 key, its length, offset, and one of librdkafka's own. ``rd_kafka_vu_t`` is nine as well: a type (32 bits), then what it
-says, in the first word or two of the rest. 64 bits and little endian are taken for granted (`stream_infer.kafka.choice`
-sees to it).
+says, in the first word or two of the rest. 64 bits and little endian are taken for granted
+(`stream_infer.kafka.librdkafka` sees to it).
 """
 
 from __future__ import annotations

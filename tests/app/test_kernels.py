@@ -54,16 +54,15 @@ def test_the_command_says_what_it_did(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_the_command_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["warm", "--format", "json"]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"compiled", "loaded", "seconds", "kept_in", "client"}
+    assert set(json.loads(capsys.readouterr().out)) == {"compiled", "loaded", "seconds", "kept_in"}
 
 
 def test_nowhere_to_keep_them_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("stream_infer.app.warm", lambda: Warmed(16, 0, 12.3, None, "no library"))
+    monkeypatch.setattr("stream_infer.app.warm", lambda: Warmed(16, 0, 12.3, None))
     assert main(["warm"]) == 0
     said = capsys.readouterr().out
     assert "16 compiled" in said
     assert "NUMBA_CACHE_DIR" in said
-    assert "the Kafka client has no kernels here: no library" in said
 
 
 @pytest.mark.parametrize(("forgotten", "said"), [(0, ""), (3, "3 kernels were compiled and cannot be kept")])

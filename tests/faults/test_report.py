@@ -24,7 +24,7 @@ BAD = TrialResult(
 def test_a_result_is_what_history_and_verdict_say() -> None:
     faults = (Fault(1.0, "kill", "r1"), Fault(2.0, "freeze", "r2"), Fault(3.0, "kill", "r2"))
     history = replace(made("at_least_once", "gpg", "A0 B0 B2", "B1"), faults=faults)
-    assert result_of(history, check(history), client="librdkafka", seconds=12.345, commit="ab12") == TrialResult(
+    assert result_of(history, check(history), seconds=12.345, commit="ab12") == TrialResult(
         seed=1,
         guarantee="at_least_once",
         protocol="range",
@@ -35,7 +35,6 @@ def test_a_result_is_what_history_and_verdict_say() -> None:
         findings={Finding.REPEATED: 1},
         seconds=12.3,
         commit="ab12",
-        client="librdkafka",
     )
 
 
@@ -45,16 +44,9 @@ def test_results_are_kept_and_found_by_name(tmp_path: Path) -> None:
     append(GOOD, path)
     append(BAD, path)
     assert load(path) == {
-        TrialName("at_least_once", "range", 3, "confluent"): GOOD,
-        TrialName("exactly_once", "consumer", 4, "confluent"): BAD,
+        TrialName("at_least_once", "range", 3): GOOD,
+        TrialName("exactly_once", "consumer", 4): BAD,
     }
-
-
-def test_a_trial_over_the_other_client_is_another_trial(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    append(GOOD, path)
-    append(msgspec.structs.replace(GOOD, client="librdkafka"), path)
-    assert [name.client for name in load(path)] == ["confluent", "librdkafka"]
 
 
 def test_the_last_result_of_a_trial_counts(tmp_path: Path) -> None:
@@ -82,11 +74,10 @@ def test_a_trial_fails_by_an_error_or_for_another_reason() -> None:
 
 def test_a_line_says_what_happened() -> None:
     assert line(GOOD) == (
-        "ok     at_least_once range              seed 3     confluent  1200 events, 250 repeats, 31 s: freeze, 2 kill"
+        "ok     at_least_once range              seed 3     1200 events, 250 repeats, 31 s: freeze, 2 kill"
     )
     assert line(BAD) == (
-        "FAILED exactly_once  consumer           seed 4     confluent  900 events, 0 repeats, 29 s: 3 kill "
-        "-> 2 lost, 1 condemned"
+        "FAILED exactly_once  consumer           seed 4     900 events, 0 repeats, 29 s: 3 kill -> 2 lost, 1 condemned"
     )
     assert line(msgspec.structs.replace(GOOD, faults={}, failure="r1 ended with code 1")).endswith(
         "31 s: no faults -> r1 ended with code 1"

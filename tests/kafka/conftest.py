@@ -20,7 +20,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
         made.producers.append(Client(made, on_failed))
         return made.producers[-1]
 
-    monkeypatch.setattr(publisher_module, "open_producer", connect)
+    monkeypatch.setattr(publisher_module, "NativeProducer", connect)
     return made
 
 

@@ -1,14 +1,48 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from stream_infer.errors import FatalError
 from stream_infer.kafka import librdkafka
 from stream_infer.kafka.librdkafka import check, check_error, milliseconds, partition_list, read_partitions
 
 
-def test_the_library_of_this_installation_can_be_used() -> None:
-    assert librdkafka.unusable() == ""
+class Other:
+    """A library of another version."""
+
+    def __init__(self, version: int) -> None:
+        self.rd_kafka_version = lambda: version
+
+
+@pytest.fixture
+def opened_afresh() -> Iterator[None]:
+    librdkafka.library.cache_clear()
+    yield
+    librdkafka.library.cache_clear()
+
+
+@pytest.mark.usefixtures("opened_afresh")
+@pytest.mark.parametrize("version", [0x020F00FF, 0x030000FF])
+def test_a_version_that_nobody_looked_at_is_refused(monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    monkeypatch.setattr(librdkafka, "_opened", lambda: Other(version))
+    said = f"librdkafka {version >> 24}.{version >> 16 & 255} is not known here: install the version of confluent-kafka"
+    with pytest.raises(FatalError, match=said):
+        librdkafka.library()
+
+
+@pytest.mark.usefixtures("opened_afresh")
+@pytest.mark.parametrize("error", [OSError("no such file"), AttributeError("undefined symbol: rd_kafka_produceva")])
+def test_a_library_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def missing() -> Any:
+        raise error
+
+    monkeypatch.setattr(librdkafka, "_opened", missing)
+    with pytest.raises(FatalError, match=f"not found in confluent-kafka .{error}.: install"):
+        librdkafka.library()
 
 
 def test_partitions_go_there_and_back() -> None:

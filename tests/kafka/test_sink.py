@@ -58,7 +58,7 @@ class EndedClient:
 def test_the_end_of_the_producer_is_a_fatal_error_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, masked: bool
 ) -> None:
-    monkeypatch.setattr(publisher_module, "open_producer", functools.partial(EndedClient, masked=masked))
+    monkeypatch.setattr(publisher_module, "NativeProducer", functools.partial(EndedClient, masked=masked))
     admin: Any = Topics()
     properties = producer_properties("127.0.0.1:9", {}, client_id="svc", publish_timeout_s=30)
     sink = KafkaSink(properties, admin, outputs=Outputs("scored", "dead", "group"), clock=FakeClock())

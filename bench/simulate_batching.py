@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -107,10 +107,10 @@ def steady(rng: np.random.Generator, _capacity_per_s: float) -> Float64Array:
     return poisson(rng, 2000, 0, 5)
 
 
-def bursts(rng: np.random.Generator, capacity_per_s: float) -> Float64Array:
-    """Six times: 0.1 s at 110 % of what the line can do, then 0.4 s at 10 %."""
+def bursts(rng: np.random.Generator, capacity_per_s: float, seconds: float = 3.0) -> Float64Array:
+    """Every half second: 0.1 s at 110 % of what the line can do, then 0.4 s at 10 %."""
     parts = []
-    for begin_s in np.arange(0.0, 3.0, 0.5).tolist():
+    for begin_s in np.arange(0.0, seconds, 0.5).tolist():
         parts += [poisson(rng, 1.1 * capacity_per_s, begin_s, begin_s + 0.1)]
         parts += [poisson(rng, 0.1 * capacity_per_s, begin_s + 0.1, begin_s + 0.5)]
     return np.concatenate(parts)
@@ -121,7 +121,8 @@ def trickle(rng: np.random.Generator, _capacity_per_s: float) -> Float64Array:
     return poisson(rng, 20, 0, 100)
 
 
-LOADS = {"steady": steady, "bursts": bursts, "trickle": trickle}
+Load = Callable[[np.random.Generator, float], Float64Array]
+LOADS: Mapping[str, Load] = {"steady": steady, "bursts": bursts, "trickle": trickle}
 
 
 # ------------------------------------------------------------------ the machine and the line

@@ -2,9 +2,7 @@
 
     python -m bench.rivals.latency --rate 2000 --seconds 60 --repetitions 5
 
-Rule: both topics have ``LogAppendTime``, so the broker's one clock stamps events and scores when they are written, and
-no subject can be kind to itself. Events are sent when their time has come, whether or not the subject keeps up. The
-first seconds are left out, in which subjects warm up.
+Rule: see `bench.rivals.open_load`. The first seconds are left out, in which subjects warm up.
 """
 
 from __future__ import annotations
@@ -23,19 +21,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from confluent_kafka import Producer
 
 from bench import CACHE
+from bench.rivals.cpu_time import tree_cpu_s
+from bench.rivals.open_load import APPEND_TIME, send, waits_ms
 from bench.rivals.runner import PARTITIONS, Stage, last_words
-from bench.rivals.subjects import SUBJECTS, Start, Subject, with_goal
-from bench.rivals.workloads import WORKLOADS, Prepared, prepare
+from bench.rivals.subjects import SUBJECTS, Start, Subject, with_batching
+from bench.rivals.workloads import WORKLOADS, prepare
 from integration import support_log
 from integration.local_kafka import LocalKafka
 from integration.topics import Topics
-from stream_infer.types import Int64Array
+from stream_infer.bench.figures import growth
+from stream_infer.types import Float64Array
 
 WARM_UP_S = 10.0
-_APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 _READY_S = 60.0
 
 
@@ -46,56 +45,46 @@ class Latency(NamedTuple):
     p99_ms: float
     p999_ms: float
     events: int
+    cpu_us: float
+    """CPU of all its processes by event, from the first event of the load to the last answer."""
+    rises: float
+    """Seconds by which the usual latency rose in a second (`stream_infer.bench.figures.growth`)."""
+    sender_late_ms: float
+    """How late the load itself was at the worst."""
 
 
-def send_at_rate(bootstrap_servers: str, topic: str, prepared: Prepared, rate_per_s: float, seconds: float) -> None:
-    """Send events one by one, each when its time has come."""
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0, "partitioner": "murmur2_random"})
-    events = prepared.events
-    began = time.monotonic()
-    for number in range(int(rate_per_s * seconds)):
-        wait_s = began + number / rate_per_s - time.monotonic()
-        if wait_s > 0:
-            producer.poll(0)
-            time.sleep(wait_s)
-        producer.produce(topic, events.values[number], events.keys[number])
-    producer.flush(_READY_S)
-
-
-def measure(stage: Stage, subject: Subject, folder: Path, rate_per_s: float, seconds: float) -> Latency:
+def measure(stage: Stage, subject: Subject, folder: Path, due_s: Float64Array, warm_up_s: float) -> Latency:
     """One subject, once.
+
+    Args:
+        stage: the broker.
+        subject: who.
+        folder: for what it needs.
+        due_s: when events are due, ascending.
+        warm_up_s: seconds of the load that do not count.
 
     Raises:
         TimeoutError: it did not answer the first event, or not all of them.
     """
-    task = stage.task(output_config=_APPEND_TIME, input=stage.topics.create(PARTITIONS, "bench-in", _APPEND_TIME))
-    start = subject.start(task, stage.prepared, folder)
-    process = _started(start, folder)
+    source = stage.topics.create(PARTITIONS, "bench-in", APPEND_TIME)
+    task = stage.task(output_config=APPEND_TIME, input=source)
+    process = _started(subject.start(task, stage.prepared, folder), folder)
+    events, broker = stage.prepared.events, stage.bootstrap_servers
     try:
         # The first one only shows that the subject is there.
-        support_log.produce(stage.bootstrap_servers, task.input, stage.prepared.events.values[-1:])
-        _await_outputs(stage.bootstrap_servers, task.output, 1, folder)
-        send_at_rate(stage.bootstrap_servers, task.input, stage.prepared, rate_per_s, seconds)
-        _await_outputs(stage.bootstrap_servers, task.output, 1 + int(rate_per_s * seconds), folder)
+        support_log.produce(broker, source, events.values[-1:], events.keys[-1:])
+        _await_outputs(broker, task.output, 1, folder)
+        cpu_s = tree_cpu_s(process.pid)
+        late_s = send(broker, source, events, due_s)
+        _await_outputs(broker, task.output, 1 + len(due_s), folder)
+        cpu_s = tree_cpu_s(process.pid) - cpu_s
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(_READY_S)
-    return latency_of(stage, start, task.input, task.output, int(rate_per_s * WARM_UP_S))
-
-
-def latency_of(stage: Stage, start: Start, source: str, target: str, skipped: int) -> Latency:
-    """What the two topics tell, without the first ``skipped`` events."""
-    sent, answered = (support_log.read(stage.bootstrap_servers, topic) for topic in (source, target))
-    came = dict(zip(sent.values, sent.timestamp_ms.tolist(), strict=True))
-    prepared = stage.prepared
-    by_id = dict(zip(prepared.ids, prepared.events.values, strict=True))
-    wanted = set(prepared.events.values[skipped:])
-    values = [value or b"" for value in answered.values]
-    inputs = values if start.read is None else [by_id[one.id] for one in start.read(values)]
-    pairs = zip(inputs, answered.timestamp_ms.tolist(), strict=True)
-    waits: Int64Array = np.array([at_ms - came[value] for value, at_ms in pairs if value in wanted], np.int64)
+    at_ms, waits = waits_ms(broker, source, task.output, warm_up_s)
     p50, p99, p999 = np.quantile(waits, (0.5, 0.99, 0.999)).tolist()
-    return Latency(p50, p99, p999, len(waits))
+    rises = growth(at_ms / 1000.0, waits / 1000.0)
+    return Latency(p50, p99, p999, len(waits), 1e6 * cpu_s / len(due_s), rises, 1000 * late_s)
 
 
 def _started(start: Start, folder: Path) -> subprocess.Popen[bytes]:
@@ -114,7 +103,7 @@ def _await_outputs(bootstrap_servers: str, topic: str, count: int, folder: Path)
 
 def subjects(names: Sequence[str], slo_ms: float) -> Mapping[str, Subject]:
     """Those named; ``stream_infer`` gets the goal."""
-    return {name: with_goal(slo_ms) if name == "stream_infer" else SUBJECTS[name] for name in names}
+    return {name: with_batching(slo_ms=slo_ms) if name == "stream_infer" else SUBJECTS[name] for name in names}
 
 
 def main() -> int:
@@ -129,7 +118,8 @@ def main() -> int:
     parser.add_argument("--slo-ms", type=float, default=25, help="stream_infer's goal")
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
-    prepared = prepare(WORKLOADS[options.workload], int(options.rate * options.seconds) + 1, CACHE)
+    due_s = np.arange(int(options.rate * options.seconds)) / options.rate
+    prepared = prepare(WORKLOADS[options.workload], len(due_s) + 1, CACHE)
     found: dict[str, list[Latency]] = {name: [] for name in options.subjects.split(",")}
     told = subjects(list(found), options.slo_ms).items()
     with (
@@ -139,7 +129,7 @@ def main() -> int:
         stage = Stage(kafka.bootstrap_servers, Topics(kafka.bootstrap_servers), "", prepared)
         for _, (name, subject) in itertools.product(range(options.repetitions), told):
             folder = Path(tempfile.mkdtemp(dir=directory))
-            found[name].append(measure(stage, subject, folder, options.rate, options.seconds))
+            found[name].append(measure(stage, subject, folder, due_s, WARM_UP_S))
             print(name, *(f"{field} {value:g}" for field, value in found[name][-1]._asdict().items()), flush=True)
     for name, runs in found.items():
         middles = [statistics.median(run[place] for run in runs) for place in range(3)]

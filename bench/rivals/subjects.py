@@ -100,9 +100,10 @@ def _stream_infer(more: str = "") -> Starter:
     return start
 
 
-def with_goal(slo_ms: float) -> Subject:
-    """stream_infer with a goal for latency."""
-    return Subject(f"stream_infer, slo_ms = {slo_ms:g}", _stream_infer(f"[batching]\nslo_ms = {slo_ms:g}\n"))
+def with_batching(**settings: float) -> Subject:
+    """stream_infer with settings of ``[batching]``, and the defaults of the others."""
+    lines = [f"{name} = {value:g}" for name, value in settings.items()]
+    return Subject(f"stream_infer, {', '.join(lines)}", _stream_infer("\n".join(["[batching]", *lines, ""])))
 
 
 def _with_schemas(task: Task, prepared: Prepared, folder: Path) -> Reader:

@@ -58,10 +58,12 @@ bench: bench-tools ## Compare with every rival, and write docs/benchmarks.md (ho
 	$(BENCH) $(ARGS)
 	$(BENCH).page
 
+SHORT := $(BENCH) --results .cache/bench/gates.jsonl
+
 bench-gates: bench-tools ## What must hold, from a short comparison (ARGS=--repetitions=1)
-	$(BENCH) --workload payment,floats --events 250000 --subjects $(GATED),$(FRAMEWORKS) $(ARGS)
-	$(BENCH) --workload payment_500 --events 150000 --subjects stream_infer,plain_python,java_plain,streams_batch $(ARGS)
-	$(BENCH) --workload crayfish --events 400000 --subjects stream_infer,streams $(ARGS)
+	$(SHORT) --workload payment,floats --events 250000 --subjects $(GATED),$(FRAMEWORKS) $(ARGS)
+	$(SHORT) --workload payment_500 --events 150000 --subjects stream_infer,plain_python,java_plain,streams_batch $(ARGS)
+	$(SHORT) --workload crayfish --events 400000 --subjects stream_infer,streams $(ARGS)
 	$(BENCH).gates
 
 ci: ## Run what the README tells people to run

@@ -5,7 +5,7 @@
 
 A workload is compared with the subjects that it names; of large events it takes fewer. Each repetition runs every
 subject once, so what the machine does meanwhile meets all of them. A line for each run, or why there is none, goes to
-``.cache/bench/results.jsonl``; `bench.rivals.page` tells the last run in ``docs``.
+``.cache/bench/results.jsonl`` (`--results`); `bench.rivals.page` tells the last run in ``docs``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from integration.local_kafka import LocalKafka
 from integration.topics import Topics
 
 RESULTS = CACHE / "results.jsonl"
+GATES_RESULTS = CACHE / "gates.jsonl"
+"""Of the short comparison, which no page tells."""
 
 
 def main() -> int:
@@ -68,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--events", type=int, default=1_000_000, help="in the topic, of the small kinds")
     parser.add_argument("--batch", type=int, default=1024, help="most events of a model call, for rivals that batch")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the file that lines are added to")
     return parser.parse_args()
 
 
@@ -83,7 +86,7 @@ def _compare(
     failed = 0
     for name in names:
         if name in missing:
-            _keep(run, name, 0, {"failed": missing[name]})
+            _keep(options.results, run, name, 0, {"failed": missing[name]})
     with LocalKafka(directory / workload.name) as kafka:
         topics = Topics(kafka.bootstrap_servers)
         stage = Stage.set(kafka.bootstrap_servers, topics, prepared)
@@ -95,10 +98,10 @@ def _compare(
                 except SubjectFailed as error:
                     print(f"{name} failed: {error}", file=sys.stderr)
                     failed += 1
-                    _keep(run, name, repetition, {"failed": str(error).partition(";")[0]})
+                    _keep(options.results, run, name, repetition, {"failed": str(error).partition(";")[0]})
                     continue
                 found[name][repetition] = figures
-                _keep(run, name, repetition, _rounded(figures))
+                _keep(options.results, run, name, repetition, _rounded(figures))
                 told = f"{figures.cpu_us_per_event:8.2f} us of CPU an event, {figures.events_per_s:10,.0f} events/s"
                 print(f"{repetition + 1}  {name:24s}{told}", flush=True)
     print(table(found))
@@ -109,9 +112,9 @@ def _rounded(figures: Figures) -> dict[str, float]:
     return {"cpu_us_per_event": round(figures.cpu_us_per_event, 3), "events_per_s": round(figures.events_per_s)}
 
 
-def _keep(run: Mapping[str, Any], name: str, repetition: int, came: Mapping[str, Any]) -> None:
+def _keep(file: Path, run: Mapping[str, Any], name: str, repetition: int, came: Mapping[str, Any]) -> None:
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with RESULTS.open("a") as results:
+    with file.open("a") as results:
         results.write(json.dumps({**run, "at": at, "subject": name, "repetition": repetition, **came}) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What must hold, judged by the last run of each workload.
+"""What must hold, judged by the last short run of each workload (`make bench-gates`).
 
     python -m bench.rivals.gates
 
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bench.rivals.__main__ import RESULTS
+from bench.rivals.__main__ import GATES_RESULTS
 from bench.rivals.figures import median_ratio
 from bench.rivals.page import Line, last_runs, measured
 from bench.rivals.subjects import SUBJECTS
@@ -112,10 +112,10 @@ def judged(runs: Mapping[str, Sequence[Line]]) -> tuple[bool, list[str]]:
 
 def main() -> int:
     """Judge; 0 if all gates hold."""
-    if not RESULTS.exists():
-        print("there are no results yet: run python -m bench.rivals", file=sys.stderr)
+    if not GATES_RESULTS.exists():
+        print("there are no results yet: run make bench-gates", file=sys.stderr)
         return 1
-    held, told = judged(last_runs(json.loads(line) for line in RESULTS.read_text().splitlines()))
+    held, told = judged(last_runs(json.loads(line) for line in GATES_RESULTS.read_text().splitlines()))
     print("\n".join(told))
     return 0 if held else 1
 

@@ -1,7 +1,11 @@
 package io.github.streaminfer.scorer;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.locks.ReadWriteLock;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.function.Function;
 import org.apache.avro.generic.IndexedRecord;
 
 /**
@@ -23,6 +27,20 @@ import org.apache.avro.generic.IndexedRecord;
  * want to report.
  */
 public final class Scorer implements AutoCloseable {
+    private final ModelInfo model;
+    private final Decision decision;
+    private final SharedModel shared;
+    /** Held for reading by every call, so that the model is not freed under one of them. */
+    private final ReadWriteLock lock = new ReentrantReadWriteLock();
+
+    private boolean isOpen = true;
+
+    private Scorer(ModelInfo model, SharedModel shared) {
+        this.model = model;
+        this.decision = new Decision(model.threshold(), model.roundDecimals());
+        this.shared = shared;
+    }
+
     /**
      * Loads a bundle from a file or a directory.
      *
@@ -31,7 +49,7 @@ public final class Scorer implements AutoCloseable {
      * @throws BundleException it is absent, damaged or refused, or does not answer here as it did when it was exported
      */
     public static Scorer load(Path bundle) {
-        throw new UnsupportedOperationException();
+        return open(Bundle.load(bundle), null);
     }
 
     /**
@@ -41,9 +59,10 @@ public final class Scorer implements AutoCloseable {
      * @param threshold in force instead of the bundle's
      * @return a scorer, to be closed
      * @throws BundleException it is absent, damaged or refused, or does not answer here as it did when it was exported
+     * @throws IllegalArgumentException the threshold is not finite
      */
     public static Scorer load(Path bundle, double threshold) {
-        throw new UnsupportedOperationException();
+        return open(Bundle.load(bundle), threshold);
     }
 
     /**
@@ -55,7 +74,7 @@ public final class Scorer implements AutoCloseable {
      * @throws BundleException as for {@link #load(Path)}, or the class path holds several models of this name
      */
     public static Scorer load(ClassLoader loader, String model) {
-        throw new UnsupportedOperationException();
+        return open(Bundle.load(loader, model), null);
     }
 
     /**
@@ -68,7 +87,7 @@ public final class Scorer implements AutoCloseable {
      * @throws BundleException as for {@link #load(Path)}, or the class path holds several models of this name
      */
     public static Scorer load(ClassLoader loader, String model, double threshold) {
-        throw new UnsupportedOperationException();
+        return open(Bundle.load(loader, model), threshold);
     }
 
     /**
@@ -77,7 +96,7 @@ public final class Scorer implements AutoCloseable {
      * @return the same every time
      */
     public ModelInfo model() {
-        throw new UnsupportedOperationException();
+        return model;
     }
 
     /**
@@ -88,7 +107,11 @@ public final class Scorer implements AutoCloseable {
      * @throws IllegalStateException this scorer is closed
      */
     public Scored score(List<? extends IndexedRecord> values) {
-        throw new UnsupportedOperationException();
+        List<Event> events = new ArrayList<>(values.size());
+        for (IndexedRecord value : values) {
+            events.add(Event.of(value));
+        }
+        return scoreEvents(events);
     }
 
     /**
@@ -99,7 +122,7 @@ public final class Scorer implements AutoCloseable {
      * @throws IllegalStateException this scorer is closed
      */
     public Scored scoreEvents(List<? extends Event> events) {
-        throw new UnsupportedOperationException();
+        return call(inference -> inference.score(events, decision));
     }
 
     /**
@@ -112,12 +135,41 @@ public final class Scorer implements AutoCloseable {
      * @throws IllegalStateException this scorer is closed
      */
     public Scored score(float[] cells, int rows) {
-        throw new UnsupportedOperationException();
+        return call(inference -> inference.score(cells, rows, decision));
     }
 
     /** Frees the model, once the calls that are running have ended. A second call does nothing. */
     @Override
     public void close() {
-        throw new UnsupportedOperationException();
+        lock.writeLock().lock();
+        try {
+            if (isOpen) {
+                isOpen = false;
+                shared.release();
+            }
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    private static Scorer open(Bundle bundle, Double threshold) {
+        double inForce = threshold == null ? bundle.manifest.threshold : threshold;
+        if (!Double.isFinite(inForce)) {
+            throw new IllegalArgumentException("the threshold " + inForce + " is not finite");
+        }
+        return new Scorer(
+                new ModelInfo(bundle.manifest, bundle.digest, inForce, bundle.inputSchema), SharedModel.acquire(bundle));
+    }
+
+    private Scored call(Function<Inference, Scored> task) {
+        lock.readLock().lock();
+        try {
+            if (!isOpen) {
+                throw new IllegalStateException("the scorer is closed");
+            }
+            return task.apply(shared.inference());
+        } finally {
+            lock.readLock().unlock();
+        }
     }
 }

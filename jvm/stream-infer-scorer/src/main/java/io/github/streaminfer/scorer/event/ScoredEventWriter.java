@@ -1,10 +1,18 @@
 package io.github.streaminfer.scorer.event;
 
+import io.github.streaminfer.scorer.Event;
 import io.github.streaminfer.scorer.ModelInfo;
 import io.github.streaminfer.scorer.Scored;
+import io.github.streaminfer.scorer.Status;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.IndexedRecord;
+import org.apache.avro.io.BinaryEncoder;
+import org.apache.avro.io.EncoderFactory;
 
 /**
  * Writes scored events, with the same bytes as stream_infer in Python. May be used by many threads at once.
@@ -13,6 +21,12 @@ import org.apache.avro.generic.IndexedRecord;
  * their probabilities, and the fields that are carried over from the input.
  */
 public final class ScoredEventWriter {
+    private static final int SCORED = 0;
+
+    private final ModelInfo model;
+    private final Schema schema;
+    private final List<CarriedField> carried;
+
     /**
      * Prepares for one model.
      *
@@ -21,7 +35,11 @@ public final class ScoredEventWriter {
      * @throws IllegalArgumentException there is no such field, it is named twice, or a scored event has one of that name
      */
     public ScoredEventWriter(ModelInfo model, List<String> carried) {
-        throw new UnsupportedOperationException();
+        this.model = model;
+        this.schema = OutputSchema.derive(model.inputSchema(), carried, !model.classes().isEmpty());
+        this.carried = carried.stream()
+                .map(name -> new CarriedField(model.inputSchema().getField(name)))
+                .collect(Collectors.toUnmodifiableList());
     }
 
     /**
@@ -30,7 +48,7 @@ public final class ScoredEventWriter {
      * @return the schema to register for the output topic
      */
     public Schema schema() {
-        throw new UnsupportedOperationException();
+        return schema;
     }
 
     /**
@@ -47,6 +65,59 @@ public final class ScoredEventWriter {
      */
     public byte[] write(Scored scored, int row, IndexedRecord value, Place place, long scoredAtMs)
             throws RejectedEvent {
-        throw new UnsupportedOperationException();
+        if (scored.status(row) != Status.OK) {
+            throw new IllegalArgumentException("row " + row + " has no score but the status " + scored.status(row));
+        }
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        BinaryEncoder out = EncoderFactory.get().directBinaryEncoder(bytes, null);
+        try {
+            writeFixed(scored, row, place, scoredAtMs, out);
+            for (CarriedField field : carried) {
+                field.write(value, out);
+            }
+            out.flush();
+        } catch (IOException impossible) {
+            throw new UncheckedIOException("memory cannot be written to", impossible);
+        }
+        return bytes.toByteArray();
+    }
+
+    /** In the order of the fixed part's fields. */
+    private void writeFixed(Scored scored, int row, Place place, long scoredAtMs, BinaryEncoder out)
+            throws IOException {
+        out.writeIndex(1);
+        out.writeFloat(scored.score(row));
+        out.writeBoolean(scored.flagged(row));
+        out.writeEnum(SCORED);
+        out.writeDouble(model.threshold());
+        out.writeString(model.name());
+        out.writeString(model.version());
+        out.writeString(model.digest());
+        out.writeString(place.topic());
+        out.writeInt(place.partition());
+        out.writeLong(place.offset());
+        boolean hasTimestamp = place.timestampMs() != Event.NO_TIMESTAMP;
+        out.writeIndex(hasTimestamp ? 1 : 0);
+        if (hasTimestamp) {
+            out.writeLong(place.timestampMs());
+        }
+        out.writeLong(scoredAtMs);
+        if (!model.classes().isEmpty()) {
+            writeClasses(scored, row, out);
+        }
+    }
+
+    private static void writeClasses(Scored scored, int row, BinaryEncoder out) throws IOException {
+        float[] probabilities = scored.probabilities(row);
+        out.writeIndex(1);
+        out.writeString(scored.predictedClass(row));
+        out.writeIndex(1);
+        out.writeArrayStart();
+        out.setItemCount(probabilities.length);
+        for (float probability : probabilities) {
+            out.startItem();
+            out.writeFloat(probability);
+        }
+        out.writeArrayEnd();
     }
 }

@@ -126,6 +126,8 @@ def _show_bundle(facts: Mapping[str, Any]) -> None:
     model, decision, score = facts["model"], facts["decision"], facts["score"]
     click.echo(f"model      {model['name']} {model['version']}  {model.get('description', '')}".rstrip())
     click.echo(f"digest     {facts['digest']}")
+    if plugin := facts.get("runtime"):
+        click.echo(f"runtime    not exportable: runs in Python only, by runtime {plugin['name']}")
     column = f", column {score['column']}" if score.get("column") is not None else ""
     click.echo(f"score      {score['output']}{column}; flagged from {decision['threshold']:g}")
     if facts.get("classes"):

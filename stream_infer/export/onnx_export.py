@@ -266,5 +266,5 @@ def _report(path: Path, manifest: Manifest, digest: str, scored: ScoredColumns) 
         flagged_events=int(scored.flagged.sum()),
         score_quantiles=(low, middle, high),
         golden_events=manifest.golden.rows,
-        min_onnxruntime=manifest.onnx.min_onnxruntime,
+        min_onnxruntime=manifest.graph.min_onnxruntime,
     )

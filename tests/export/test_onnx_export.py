@@ -55,9 +55,9 @@ def test_the_manifest_says_what_the_files_hold(workspace: Workspace) -> None:
     bundle = workspace.bundle(threshold=0.7, description="Card fraud")
     manifest = bundle.manifest
     assert (manifest.model.name, manifest.model.version, manifest.model.description) == ("fraud", "7", "Card fraud")
-    assert manifest.onnx.opset == {"": 17, "ai.onnx.ml": 3}
-    assert manifest.onnx.ops == ("TreeEnsembleClassifier",)
-    assert manifest.onnx.min_onnxruntime == "1.15"
+    assert manifest.graph.opset == {"": 17, "ai.onnx.ml": 3}
+    assert manifest.graph.ops == ("TreeEnsembleClassifier",)
+    assert manifest.graph.min_onnxruntime == "1.15"
     assert (manifest.score.output, manifest.score.column, manifest.classes) == ("probabilities", 1, (0, 1))
     assert manifest.decision.threshold == 0.7
     assert manifest.provenance.created is None

@@ -1,7 +1,8 @@
 """`make proof-faust`: a Faust worker is killed (SIGKILL) five times in the middle of its batches.
 
 Every input has its scored event, every event that cannot be scored its dead letter, and the count of a window that was
-joined to each event is the one that the raw events give, also where an event was scored again.
+joined to each event is the one that the raw events give, also where an event was scored again. A delivery that fails
+ends the worker, with nothing committed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +66,11 @@ class Setting:
         return sum(support_log.ends(self.bootstrap_servers, self.payments).values()) - sum(committed.values())
 
 
-def make_setting(kafka: Kafka, topics: Topics, folder: Path) -> Setting:
-    """Topics with payments in them, twenty minutes between one chunk and the next."""
+def make_setting(kafka: Kafka, topics: Topics, folder: Path, of_scored: Mapping[str, str] | None = None) -> Setting:
+    """Topics with payments in them, twenty minutes between chunks; ``of_scored`` is the output's config."""
     python = environment("faust", ["-e", f"{ROOT}[faust]"])
-    names = (topics.create(PARTITIONS, "payments"), topics.create(PARTITIONS, "scored"), topics.create(1, "dead"))
+    scored = topics.create(PARTITIONS, "scored", of_scored)
+    names = (topics.create(PARTITIONS, "payments"), scored, topics.create(1, "dead"))
     app_id = unique_name("faust")
     arguments = [app_id, kafka.bootstrap_servers, *names, str(PARTITIONS), str(folder / "data")]
     command = [str(python), "-m", "integration.faust_worker", *arguments]
@@ -110,6 +113,22 @@ def test_nothing_is_lost_and_windows_count_right_after_five_kills(kafka: Kafka, 
     assert repeats > 0, "it was never killed between publishing and committing"
     check_windows_and_scores(events, scored)
     check_dead_letters(payments, support_log.read(setting.bootstrap_servers, setting.dead))
+
+
+def test_a_delivery_that_fails_ends_the_worker_and_moves_no_offset(
+    kafka: Kafka, topics: Topics, tmp_path: Path
+) -> None:
+    """Left to itself Faust would start the agent again behind the batch, and commit past it."""
+    setting = make_setting(kafka, topics, tmp_path, {"max.message.bytes": "100"})
+    worker = setting.worker()
+    deadline = time.monotonic() + 90
+    while worker.running:
+        assert time.monotonic() < deadline, "the worker goes on"
+        time.sleep(0.2)
+    worker.stop()
+    assert setting.behind() == PAYMENTS
+    assert setting.scored_count() == 0
+    assert "MessageSizeTooLarge" in setting.log.read_text("utf-8")
 
 
 def good_events(payments: Log) -> dict[tuple[int, int], dict[str, Any]]:

@@ -2,8 +2,8 @@
 
     python examples/spark_backfill/backfill.py BUNDLE EVENTS.parquet SCORED --carry transaction_id
 
-Rule: a bundle goes to the executors once, as bytes; each Python worker proves it once and keeps it. Spark hands over
-batches of Arrow, and every one of them is one call of `Scorer.score_table`.
+Rule: a bundle goes to the executors once, as bytes; each task opens and proves it once. Spark hands over batches of
+Arrow, and every one of them is one call of `Scorer.score_table`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,6 @@ def _scoring(shared: Any, carry: tuple[str, ...]) -> Callable[[Iterator[pa.Recor
     return score
 
 
-@lru_cache(maxsize=1)
 def _scorer(bundle: bytes) -> Scorer:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.bundle.jar"

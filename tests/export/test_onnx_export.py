@@ -17,7 +17,7 @@ import pytest
 from stream_infer import Scorer
 from stream_infer.bundle.container import encode_rows, write_container
 from stream_infer.errors import ExportRefused, UsageError
-from stream_infer.export.onnx_export import export_onnx
+from stream_infer.export import export_onnx
 from stream_infer.types import Status
 from tests.export.conftest import FEATURES, Make, Workspace, events
 from tests.scoring import zoo

@@ -378,7 +378,9 @@ def test_export_passes_on_what_was_said(tmp_path: Path, install: Install, capsys
     assert [(call["write"], call["kind"]) for call in calls] == [(True, None), (False, "pickle")]
     assert (calls[0]["classes"], calls[0]["score"], calls[0]["threshold"]) == ([0, 1], "p:1", 0.9)
     assert (calls[1]["classes"], calls[1]["score"], calls[1]["name"]) == (["no", "yes"], None, None)
-    assert "Error: the graph has no free batch dimension" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "Error: the graph has no free batch dimension" in printed.err
+    assert printed.out.startswith("cannot be exported: the graph has no free batch dimension\nother ways, the nearest")
 
 
 @dataclass(frozen=True)

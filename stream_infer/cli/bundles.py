@@ -10,6 +10,7 @@ import click
 
 from stream_infer.cli.shared import examples, format_option, print_json, print_table
 from stream_infer.config.options import OutputFormat
+from stream_infer.errors import ExportRefused
 
 if TYPE_CHECKING:
     from stream_infer.export import ExportReport
@@ -67,7 +68,7 @@ def export(
     classes: str | None,
     explain: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Make a model bundle of MODEL and sample events.
 
     MODEL is a pickle of a scikit-learn, LightGBM, XGBoost, CatBoost or PyTorch model (.joblib, .pkl), LightGBM's text
@@ -82,11 +83,24 @@ def export(
     from stream_infer.export import export as export_model
 
     labels = [_class_label(label) for label in classes.split(",")] if classes else None
-    report = export_model(model, sample=events, classes=labels, write=not explain, **options)
+    try:
+        report = export_model(model, sample=events, classes=labels, write=not explain, **options)
+    except ExportRefused as error:
+        if not explain:
+            raise
+        click.echo(f"cannot be exported: {error}\n{_ROUTES}")
+        return error.exit_code
     if output_format == "json":
         print_json(msgspec.to_builtins(report, enc_hook=str))
     else:
         _show_report(report)
+    return 0
+
+
+_ROUTES = """other ways, the nearest first:
+  1. another estimator or operator that has a counterpart in ONNX, trained on the same columns
+  2. that part written as ONNX operators of your own, and the ONNX file exported
+  3. a custom-operator library, or a runtime of your own (stream_infer.ports.Runtime): no bundle, and Python only"""
 
 
 def _class_label(text: str) -> int | str:

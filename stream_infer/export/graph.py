@@ -21,8 +21,8 @@ from stream_infer.scoring.onnx_runtime import RUNTIME_ERRORS, open_session
 from stream_infer.scoring.signature import TensorInfo, batch_rows
 
 _TREE_OPS = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
-_PASSING_OPS = ("Cast", "Identity", "Imputer")
-"""They hand on the values of present cells as they are."""
+_PASSING_OPS = {"Cast": 0, "Identity": 0, "Imputer": 0, "Where": 2}
+"""They hand on present cells as they are, from this input: `Where` fills in missing ones."""
 
 
 class Split(NamedTuple):
@@ -177,8 +177,9 @@ def _passed_on(graph: Any) -> dict[str, str]:
     """Tensors that hold a graph input's own cells, and which input's."""
     sources = {value.name: value.name for value in graph.input}
     for node in graph.node:
-        if node.op_type in _PASSING_OPS and node.input[0] in sources:
-            sources[node.output[0]] = sources[node.input[0]]
+        place = _PASSING_OPS.get(node.op_type)
+        if place is not None and node.input[place] in sources:
+            sources[node.output[0]] = sources[node.input[place]]
     return sources
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from stream_infer.bundle.manifest import InputSpec, OutputSpec, Parity, ScoreRef
 from stream_infer.errors import ExportRefused, ModelFailure
 from stream_infer.export.convert import Converted, Rows
-from stream_infer.export.parity_rows import join, made_up_rows, rows_of
+from stream_infer.export.parity_rows import has_unseen_text, join, made_up_rows, rows_of
 from stream_infer.export.study import Study, decode_exactly
 from stream_infer.scoring.decision import flag, pick_score
 from stream_infer.scoring.onnx_runtime import OnnxRuntime
@@ -110,19 +110,20 @@ def _original(converted: Converted, rows: Rows, output: OutputSpec) -> npt.NDArr
 
 
 def _answerable(rows: Rows, converted: Converted) -> Rows:
-    """The rows that the original takes: all, or those without a missing number.
+    """The rows that the original takes: all, or those without a missing number, a text that it has not seen, or either.
 
     Raises:
         ExportRefused: it fails on those, too.
     """
     reason = ""
-    for chosen in (rows, rows.take(rows.complete())):
+    complete, known = rows.complete(), ~has_unseen_text(rows)
+    for kept in (np.ones(len(rows), np.bool_), complete, known, complete & known):
         try:
-            converted.original(chosen)
+            converted.original(rows.take(kept))
         except Exception as error:  # of any library
             reason = type(error).__name__
         else:
-            return chosen
+            return rows.take(kept)
     raise ExportRefused(
         f"the original fails on rows like the sample's ({reason}): check the order and the kinds of the features"
     )

@@ -1,8 +1,8 @@
 """Rows that are most likely to part a graph from its original.
 
-Rule: seeded. A made-up row is one of the sample with one number changed (or all of them missing); every number is a
-float32, which is what the graph is fed. Where the original jumps (trees), rows stand on each threshold and on the
-float32 before and after it; extremes are such as the answer depends on.
+Rule: seeded. A made-up row is one of the sample with one number changed, or all of them missing, or each cell from
+another event; every number is a float32, which is what the graph is fed. Where the original jumps (trees), rows stand
+on each threshold and on the float32 before and after it; extremes are such as the answer depends on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from stream_infer.types import Decoded, Float64Array, Status
 
 MAX_MADE_UP_ROWS = 30_000
 """Thresholds beyond a third of it are drawn: enough for every one of a usual model, and seconds of work."""
+
+_MIXED_ROWS = 4_000
+"""Cells of different events beside each other: thousands of rows, however small the sample."""
 
 _TREE_EXTREMES = (0.0, -1.0, 1e-30, 1e9, -1e9, 3e38, -3e38)
 
@@ -43,7 +46,7 @@ def rows_of(decoded: Decoded, inputs: Sequence[InputSpec], columns: tuple[Column
 
 
 def made_up_rows(base: Rows, inputs: Sequence[InputSpec], splits: Sequence[Split], trees: bool) -> Rows:
-    """At most `MAX_MADE_UP_ROWS` rows.
+    """At most `MAX_MADE_UP_ROWS` rows, and some thousand mixed ones.
 
     Args:
         base: the sample's rows, in float32.
@@ -62,7 +65,7 @@ def made_up_rows(base: Rows, inputs: Sequence[InputSpec], splits: Sequence[Split
     for cell in cells:
         if (missing := _missing(cell.feature)) is not None:
             made.numbers[len(changes), cell.at] = missing
-    return _with_unseen_text(made.as_float32())
+    return join(_mixed(base, rng), _with_unseen_text(made.as_float32()))
 
 
 def join(first: Rows, second: Rows) -> Rows:
@@ -121,6 +124,19 @@ def _missing(feature: FeatureSpec) -> float | None:
     if isinstance(feature.missing, MissingValue):
         return float(feature.missing.value)
     return float("nan") if feature.missing == "nan" else None
+
+
+def _mixed(base: Rows, rng: np.random.Generator) -> Rows:
+    numbers, text = (
+        np.take_along_axis(cells, rng.integers(len(base), size=(_MIXED_ROWS, cells.shape[1])), axis=0)
+        for cells in (base.numbers, base.text)
+    )
+    return Rows(base.columns, numbers, text)
+
+
+def has_unseen_text(rows: Rows) -> npt.NDArray[Any]:
+    """The rows with a text that was made up, bool ``[n]``."""
+    return np.asarray((rows.text == UNSEEN_CATEGORY).any(axis=1), np.bool_)
 
 
 def _with_unseen_text(rows: Rows) -> Rows:

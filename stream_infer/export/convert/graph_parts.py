@@ -30,19 +30,41 @@ def matrix_model(width: int) -> Any:
     )
 
 
-def append_ensemble(model: Any, source: str, ensemble: Ensemble) -> None:
-    """Let a model end in an ensemble that reads the float32 matrix ``source``; its only output is the ensemble's."""
+def append_ensemble(model: Any, source: str, ensemble: Ensemble, doubles: bool = False) -> None:
+    """Let a model end in an ensemble; its only output is the ensemble's.
+
+    Args:
+        model: an ``onnx.ModelProto``; it is changed.
+        source: the matrix that the trees read.
+        ensemble: the trees.
+        doubles: ``source`` is float64, not float32.
+    """
     onnx = library("onnx", "exporting")
     graph = model.graph
     node = onnx.helper.make_node("TreeEnsembleRegressor", [source], ["sums"], "trees", domain="ai.onnx.ml")
-    for name, value in tree_attributes(ensemble).items():
-        if len(value) if isinstance(value, list) else True:
-            node.attribute.append(onnx.helper.make_attribute(name, value))
+    for name, value in tree_attributes(ensemble, doubles).items():
+        content = onnx.numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
+        if not isinstance(content, list) or content:
+            node.attribute.append(onnx.helper.make_attribute(name, content))
     graph.node.append(node)
     _LINKS[ensemble.link](graph, "sums", ensemble.output)
     del graph.output[:]
     info = onnx.helper.make_tensor_value_info(ensemble.output, onnx.TensorProto.FLOAT, ["n", ensemble.columns])
     graph.output.append(info)
+
+
+def widen_input(model: Any) -> None:
+    """Let a model whose input ``X`` is float64 take float32, and widen it itself."""
+    onnx = library("onnx", "exporting")
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = ["wide" if name == NUMBERS else name for name in node.input]
+    cast = onnx.helper.make_node("Cast", [NUMBERS], ["wide"], "widen", to=onnx.TensorProto.DOUBLE)
+    nodes = [cast, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    given = next(info for info in graph.input if info.name == NUMBERS)
+    given.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
 
 def to_bytes(model: Any) -> bytes:

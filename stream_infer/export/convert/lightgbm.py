@@ -99,7 +99,7 @@ def read_ensemble(model: Any) -> Ensemble:
     slope = next((float(option[8:]) for option in options if option.startswith("sigmoid:")), 1.0)
     scale = slope / (len(dump["tree_info"]) / targets if dump.get("average_output") else 1.0)
     trees = [_tree(info["tree_structure"], number % targets, scale) for number, info in enumerate(dump["tree_info"])]
-    return Ensemble(trees, [0.0] * targets, "<=", link)
+    return Ensemble(trees, [0.0] * targets, "<=", link, compares_doubles=True)
 
 
 def booster_of(model: Any) -> Any:

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stream_infer.errors import ExportRefused
+from stream_infer.errors import ExportRefused, ModelLoadError
 from stream_infer.export.convert import catboost, lightgbm, xgboost
 from stream_infer.export.convert.contract import IR, ML_OPSET, NUMBERS, OPSET, TEXT, Column, Converted, Rows, labels
-from stream_infer.export.convert.graph_parts import append_ensemble, append_node, matrix_model, to_bytes
+from stream_infer.export.convert.graph_parts import append_ensemble, append_node, matrix_model, to_bytes, widen_input
 from stream_infer.export.convert.libraries import library, version
+from stream_infer.export.convert.sklearn_imputer import converters
 from stream_infer.export.convert.sklearn_trees import read_forest, read_histogram_boosting, read_isolation_forest
 from stream_infer.export.convert.trees import Ensemble
+from stream_infer.scoring.onnx_runtime import open_session
 
 _READERS: dict[str, Callable[[Any], Ensemble]] = {
     "HistGradientBoostingClassifier": read_histogram_boosting,
@@ -39,8 +41,6 @@ _READERS: dict[str, Callable[[Any], Ensemble]] = {
 }
 """Estimators that are read as trees, by the name of their class (subclasses may predict otherwise)."""
 
-_TREES = ("Tree", "Forest", "Boosting", "AdaBoost", "Bagging", "LGBM", "XGB", "CatBoost")
-
 
 def convert(model: Any, columns: Sequence[Column]) -> Converted:
     """An estimator or a pipeline; see `contract.Convert`."""
@@ -49,15 +49,14 @@ def convert(model: Any, columns: Sequence[Column]) -> Converted:
     read = _READERS.get(type(last).__name__)
     if read is not None:
         ensemble = _located(lambda: read(last), model, last)
-        graph, source = _prepare(steps[:-1], columns)
-        append_ensemble(graph, source, ensemble)
+        graph = _before(steps[:-1], columns, ensemble)
         output = ensemble.output
     else:
         graph = _converted(model, columns)
         output = _score_output(graph, model)
     original = _original(model, columns, last)
     name = f"{version(library('sklearn', 'exporting'), 'scikit-learn')} {type(last).__name__}"
-    trees = read is not None or any(part in type(last).__name__ for part in _TREES)
+    trees = len(steps) == 1 and (read is not None or "GradientBoosting" in type(last).__name__)
     return Converted(to_bytes(graph), original, name, output, labels(model), trees)
 
 
@@ -117,21 +116,34 @@ def _located(action: Callable[[], Any], model: Any, part: Any) -> Any:
         raise ExportRefused(f"{place} ({type(part).__name__}): {error}" if place else str(error)) from error
 
 
-def _prepare(steps: Sequence[tuple[str, Any]], columns: Sequence[Column]) -> tuple[Any, str]:
-    """A graph of the steps before the last, and the float32 matrix in which they end."""
+def _before(steps: Sequence[tuple[str, Any]], columns: Sequence[Column], ensemble: Ensemble) -> Any:
+    """A graph of the steps before the last, with the ensemble at its end.
+
+    The steps compute in float64, as scikit-learn does, where ONNX Runtime can: a last bit decides at a threshold.
+    """
     if not steps:
-        return matrix_model(len(columns)), NUMBERS
-    pipeline = library("sklearn.pipeline", "exporting").Pipeline(list(steps))
-    graph = _converted(pipeline, columns)
+        graph = matrix_model(len(columns))
+        append_ensemble(graph, NUMBERS, ensemble)
+        return graph
     onnx = library("onnx", "exporting")
+    pipeline = library("sklearn.pipeline", "exporting").Pipeline(list(steps))
+    try:
+        graph = _converted(pipeline, columns, doubles=True)
+        widen_input(graph)
+        open_session(to_bytes(graph))
+    except (ExportRefused, ModelLoadError, onnx.checker.ValidationError):
+        graph = _converted(pipeline, columns)
     (output,) = graph.graph.output
-    if output.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
-        return graph, output.name
-    return graph, append_node(graph.graph, "Cast", [output.name], "prepared", to=onnx.TensorProto.FLOAT)
+    kind, source = output.type.tensor_type.elem_type, output.name
+    doubles = ensemble.compares_doubles and kind == onnx.TensorProto.DOUBLE
+    if kind != onnx.TensorProto.FLOAT and not doubles:
+        source = append_node(graph.graph, "Cast", [source], "prepared", to=onnx.TensorProto.FLOAT)
+    append_ensemble(graph, source, ensemble, doubles)
+    return graph
 
 
-def _converted(model: Any, columns: Sequence[Column]) -> Any:
-    """What skl2onnx makes of a model, with all that it can be told.
+def _converted(model: Any, columns: Sequence[Column], doubles: bool = False) -> Any:
+    """What skl2onnx makes of a model; with ``doubles`` its input ``X`` is float64.
 
     Raises:
         ExportRefused: it cannot; the message names the estimators in the way, or repeats its reason.
@@ -149,14 +161,17 @@ def _converted(model: Any, columns: Sequence[Column]) -> Any:
             proto = skl2onnx.convert_sklearn(
                 _by_position(model, columns),
                 name="model",
-                initial_types=_types(columns),
+                initial_types=_types(columns, doubles, _chooses_columns(model)),
                 options=_outermost(options, model),
                 target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+                **(converters(part for _, part in _parts(model, "")) if doubles else {}),
             )
     except (NotImplementedError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ExportRefused(f"{type(model).__name__} cannot be converted to ONNX: {reason}") from error
     proto.ir_version = IR
+    for given in proto.graph.input:
+        given.type.tensor_type.shape.dim[1].dim_value = sum(column.text == (given.name == TEXT) for column in columns)
     return proto
 
 
@@ -166,17 +181,30 @@ def _outermost(options: dict[int, dict[str, bool]], model: Any) -> dict[int, dic
     return {key: value for key, value in options.items() if key in wanted} or None
 
 
-def _types(columns: Sequence[Column]) -> list[tuple[str, Any]]:
+def _chooses_columns(model: Any) -> bool:
+    """True where the first step is a `ColumnTransformer`."""
+    kind = type(model).__name__
+    return kind == "ColumnTransformer" or (kind == "Pipeline" and _chooses_columns(model.steps[0][1]))
+
+
+def _types(columns: Sequence[Column], doubles: bool, spare: bool) -> list[tuple[str, Any]]:
+    """The inputs as skl2onnx is told. ``spare``: one column wider than they are.
+
+    Of columns that are chosen, and all of them, the converter forgets the order; of all but one it does not.
+    """
     types = library("skl2onnx.common.data_types", "exporting a scikit-learn model")
     texts = sum(column.text for column in columns)
-    numbers = [(NUMBERS, types.FloatTensorType([None, len(columns) - texts]))] if texts < len(columns) else []
-    return numbers + ([(TEXT, types.StringTensorType([None, texts]))] if texts else [])
+    number = types.DoubleTensorType if doubles else types.FloatTensorType
+    numbers = [(NUMBERS, number([None, len(columns) - texts + spare]))] if texts < len(columns) else []
+    return numbers + ([(TEXT, types.StringTensorType([None, texts + spare]))] if texts else [])
 
 
 def _by_position(model: Any, columns: Sequence[Column]) -> Any:
     """The model with the columns of its first step by their place in the graph's inputs: numbers first, then text."""
     order = sorted(range(len(columns)), key=lambda at: (columns[at].text, at))
-    place = {column: at for at, column in enumerate(order)}
+    # Behind the numbers stands the spare column of `_types`.
+    spare = int(not all(column.text for column in columns))
+    place = {column: at + spare * columns[column].text for at, column in enumerate(order)}
     kind = type(model).__name__
     if kind == "Pipeline":
         changed = copy.copy(model)

@@ -36,7 +36,7 @@ def read_histogram_boosting(model: Any) -> Ensemble:
         for target, predictor in enumerate(iteration)
     ]
     link = _LINKS.get(type(model._loss.link).__name__, "softmax")
-    return Ensemble(trees, base, "<=", link)
+    return Ensemble(trees, base, "<=", link, compares_doubles=True)
 
 
 def _predictor(nodes: Any, target: int) -> Tree:

@@ -67,13 +67,15 @@ class Ensemble:
     """Trees that add up: to ``base`` (one number for each target), then through ``link``.
 
     ``link`` makes of the sums: ``sigmoid`` two probabilities ``[n, 2]``; ``each_sigmoid`` and ``softmax`` one for each
-    sum, which ``probabilities`` are already; the others a score for each sum, ``[n, k]``.
+    sum, which ``probabilities`` are already; the others a score for each sum, ``[n, k]``. ``compares_doubles``: the
+    original does, which matters where a step before it computes in float64; else it casts to float32 first.
     """
 
     trees: Sequence[Tree]
     base: Sequence[float]
     compare: Compare = "<="
     link: Link = "identity"
+    compares_doubles: bool = False
 
     @property
     def output(self) -> str:
@@ -98,12 +100,17 @@ def exact_float32(thresholds: npt.ArrayLike, compare: Compare) -> Float32Array:
     return rounded.astype(np.float32)
 
 
-def tree_attributes(ensemble: Ensemble) -> dict[str, Any]:
-    """The attributes of a ``TreeEnsembleRegressor`` (ai.onnx.ml 1 to 3) for the sums of an ensemble."""
+def tree_attributes(ensemble: Ensemble, doubles: bool = False) -> dict[str, Any]:
+    """The attributes of a ``TreeEnsembleRegressor`` (ai.onnx.ml 1 to 3) for the sums of an ensemble.
+
+    Args:
+        ensemble: the trees.
+        doubles: the cells are float64, so that thresholds are taken as they are; then numbers are float64 arrays.
+    """
     attributes: dict[str, Any] = {name: [] for name in _NODE_ATTRIBUTES + _LEAF_ATTRIBUTES}
     mode = "BRANCH_LEQ" if ensemble.compare == "<=" else "BRANCH_LT"
     for number, tree in enumerate(ensemble.trees):
-        thresholds = exact_float32(tree.threshold, ensemble.compare).tolist()
+        thresholds = tree.threshold if doubles else exact_float32(tree.threshold, ensemble.compare).tolist()
         for node in _nodes(tree, thresholds, mode):
             attributes["nodes_treeids"].append(number)
             for name, value in zip(_NODE_ATTRIBUTES[1:], node, strict=True):
@@ -114,6 +121,10 @@ def tree_attributes(ensemble: Ensemble) -> dict[str, Any]:
                     attributes[name].append(entry)
     if any(ensemble.base):
         attributes["base_values"] = [float(value) for value in ensemble.base]
+    if doubles:
+        for name in ("nodes_values", "target_weights", "base_values"):
+            if name in attributes:
+                attributes[f"{name}_as_tensor"] = np.array(attributes.pop(name), np.float64)
     return attributes | {"n_targets": len(ensemble.base), "post_transform": "NONE"}
 
 

@@ -70,9 +70,9 @@ def payments() -> Payments:
 
 
 def of_classifier(model: Any, data: Payments, trees: bool = True) -> Case:
-    """A model with ``predict_proba``."""
+    """A model with ``predict_proba``, asked in float64: a scaler computes in the precision that it is given."""
     fitted = model.fit(data.cells, data.is_fraud.astype(int))
-    return Case(fitted, lambda cells: fitted.predict_proba(cells)[:, 1], trees)
+    return Case(fitted, lambda cells: fitted.predict_proba(cells.astype(np.float64))[:, 1], trees)
 
 
 def of_isolation_forest(data: Payments) -> Case:

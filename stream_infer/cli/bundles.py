@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Largest difference from the original model; relative above 1.",
 )
+@click.option("--contrib-ops", is_flag=True, help="Allow ONNX Runtime's own operators (com.microsoft).")
 @click.option("--explain", is_flag=True, help="Write nothing: say what cannot be exported, and the next best route.")
 @click.option("--description", default="", help="A sentence about the model, for people.")
 @click.option("--license", default="", metavar="SPDX", help="Licence of the model, such as Apache-2.0.")

@@ -41,6 +41,7 @@ def export(
     license: str = "",
     kind: str | None = None,
     tolerance: float = TOLERANCE,
+    contrib_ops: bool = False,
     write: bool = True,
 ) -> ExportReport:
     """Write a bundle of a model and a sample of real events.
@@ -63,6 +64,7 @@ def export(
         license: of the model, an SPDX identifier.
         kind: what a model file is, where its suffix does not say (`stream_infer.export.kinds.KINDS`).
         tolerance: largest difference between graph and original, of scores up to 1; relative to larger ones.
+        contrib_ops: allow ONNX Runtime's own operators (com.microsoft), which other runtimes of ONNX do not have.
         write: False: everything but the writing.
 
     Raises:
@@ -76,13 +78,13 @@ def export(
     events = as_sample(sample)
     entries = _entries(found, feature_names, features, events)
     if found is None:
-        study = study_model(load_graph(Path(source)), events, entries, score, classes)
+        study = study_model(load_graph(Path(source), contrib_ops), events, entries, score, classes)
         return make_bundle(study, info, threshold, to, None, write)
     flat = _flat(entries)
     columns = tuple(_columns(flat, events))
     _check_count(found, columns)
     converted = convert_model(found, columns)
-    graph = open_graph(converted.model, source)
+    graph = open_graph(converted.model, source, contrib_ops)
     study = study_model(graph, events, _inputs(flat, events), score or converted.output, classes or _labels(converted))
 
     def proof(study: Study, model: bytes, manifest: Manifest) -> Proven:

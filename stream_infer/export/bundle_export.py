@@ -174,7 +174,8 @@ def _stamp(info: ModelInfo, inputs: Sequence[InputSpec]) -> dict[str, str]:
 
 def _onnx_info(graph: Graph) -> OnnxInfo:
     facts = graph.facts
-    return OnnxInfo(MODEL_FILE, dict(sorted(facts.opset.items())), facts.ir, min_onnxruntime(facts), facts.op_names)
+    opset, oldest = dict(sorted(facts.opset.items())), min_onnxruntime(facts)
+    return OnnxInfo(MODEL_FILE, opset, facts.ir, oldest, facts.op_names, facts.contrib_ops)
 
 
 def _provenance(graph: Graph) -> Provenance:

@@ -95,8 +95,8 @@ class Graph:
         return bytes(stamped.SerializeToString(deterministic=True))
 
 
-def load_graph(path: Path) -> Graph:
-    """Read a model's file; tensors that lie in other files are taken in.
+def load_graph(path: Path, contrib_ops: bool = False) -> Graph:
+    """Read a model's file; tensors that lie in other files are taken in. ``contrib_ops`` is that of `open_graph`.
 
     Raises:
         ExportRefused: `onnx` is not installed, the file is not a model, it uses operators that don't run everywhere,
@@ -111,18 +111,19 @@ def load_graph(path: Path) -> Graph:
         raise ExportRefused(f"{path} cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise ExportRefused(f"{path} is not an ONNX model; convert it first (skl2onnx, torch.onnx, tf2onnx)") from error
-    return open_graph(proto, str(path))
+    return open_graph(proto, str(path), contrib_ops)
 
 
-def open_graph(model: Any, source: str) -> Graph:
+def open_graph(model: Any, source: str, contrib_ops: bool = False) -> Graph:
     """Open a model that is there already: an ``onnx.ModelProto``, or its bytes.
 
     Args:
         model: the graph.
         source: where it comes from, for messages.
+        contrib_ops: ONNX Runtime's own operators may be used.
 
     Raises:
-        ExportRefused: it uses operators that don't run everywhere, or ONNX Runtime refuses it.
+        ExportRefused: it uses other operators that don't run everywhere, or ONNX Runtime refuses it.
     """
     onnx = _import_onnx()
     from google.protobuf.message import EncodeError
@@ -131,7 +132,7 @@ def open_graph(model: Any, source: str) -> Graph:
     try:
         data = bytes(proto.SerializeToString(deterministic=True))
         facts = read_graph_facts(data, source)
-        if refusal := graph_refusal(facts):
+        if refusal := graph_refusal(facts, contrib_ops):
             raise ExportRefused(f"{source} cannot be exported: {refusal}")
         session = open_session(data)
     except (EncodeError, ValueError) as error:

@@ -90,7 +90,13 @@ def read_ensemble(model: Any) -> Ensemble:
     Raises:
         ExportRefused: it has something that ONNX trees cannot say.
     """
-    dump = booster_of(model).dump_model()
+    try:
+        return _ensemble(booster_of(model).dump_model())
+    except RecursionError as error:
+        raise ExportRefused("a tree of this LightGBM model is hundreds of levels deep: train with max_depth") from error
+
+
+def _ensemble(dump: dict[str, Any]) -> Ensemble:
     objective, *options = str(dump.get("objective") or "custom").split(" ")
     if objective not in _LINKS:
         raise ExportRefused(f"LightGBM's objective {objective!r} has no counterpart in ONNX that is known here")

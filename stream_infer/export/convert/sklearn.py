@@ -67,7 +67,7 @@ def feature_names(model: Any) -> list[str] | None:
 
 
 def unsupported(model: Any) -> list[str]:
-    """Every estimator without a converter, with its place: ``step "clf" (MyClassifier)``."""
+    """Every estimator without a converter, with its place: ``Pipeline step "clf" (MyClassifier)``."""
     library("skl2onnx", "exporting a scikit-learn model")
     from skl2onnx._supported_operators import sklearn_operator_name_map  # the only place that lists classes
 
@@ -99,9 +99,10 @@ def _parts(model: Any, place: str) -> Iterator[tuple[str, Any]]:
         children = [(f'transformer "{name}"', part) for name, part, _ in getattr(model, "transformers_", ())]
     elif kind == "FeatureUnion":
         children = [(f'transformer "{name}"', part) for name, part in model.transformer_list]
+    elif any(part in kind for part in ("Forest", "Trees", "Boosting")):
+        children = []
     else:
-        children = [(f"estimator {at}", part) for at, part in enumerate(np.ravel(getattr(model, "estimators_", [])))]
-        children = [] if "Forest" in kind or "Trees" in kind or "Boosting" in kind else children[:1]
+        children = [(f"estimator {at}", part) for at, part in enumerate(getattr(model, "estimators_", ()))]
     for name, part in children:
         if hasattr(part, "get_params"):
             yield from _parts(part, inside + name)

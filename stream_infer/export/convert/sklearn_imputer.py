@@ -39,7 +39,10 @@ def _shape(operator: Any) -> None:
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     onnx = library("onnx", "exporting")
     (given,), (filled,) = operator.inputs, operator.outputs
-    statistics = np.asarray(operator.raw_operator.statistics_, np.float64).reshape(1, -1)
+    imputer = operator.raw_operator
+    # It fills in the precision of its training data, whatever it is given later.
+    trained = getattr(imputer, "_fit_dtype", np.float64)
+    statistics = np.asarray(imputer.statistics_, trained).astype(np.float64).reshape(1, -1)
     constant, missing = (scope.get_unique_variable_name(name) for name in ("statistics", "missing"))
     container.add_initializer(constant, onnx.TensorProto.DOUBLE, list(statistics.shape), statistics.ravel().tolist())
     container.add_node("IsNaN", [given.full_name], [missing], op_version=13)

@@ -221,7 +221,7 @@ def _check_graph(model: bytes, manifest: Manifest, source: str) -> frozenset[str
     """Compare the graph's facts with the manifest's; the files of its external tensors, by path in the bundle."""
     place = f"{source}: {manifest.graph.file}"
     facts = read_graph_facts(model, place)
-    if refusal := graph_refusal(facts):
+    if refusal := graph_refusal(facts, manifest.graph.contrib_ops):
         raise ModelLoadError(f"{place} is refused: {refusal}")
     if (facts.ir, facts.opset, facts.op_names) != (manifest.graph.ir, manifest.graph.opset, manifest.graph.ops):
         raise ModelLoadError(f"{place} has other operators or versions than {MANIFEST_FILE} says; export it again")

@@ -53,17 +53,14 @@ class ModelInfo(Part, frozen=True):
 
 
 class OnnxInfo(Part, frozen=True):
-    """Facts of the graph: opset version per domain, IR version, operators, and the oldest runtime that loads it.
-
-    ``contrib_ops``: whoever exported it allowed ONNX Runtime's own operators (com.microsoft).
-    """
+    """Facts of the graph: opset version per domain, IR version, operators, and the oldest runtime that loads it."""
 
     file: str
     opset: dict[str, int]
     ir: int
     min_onnxruntime: Annotated[str, Meta(pattern=r"^\d+\.\d+(\.\d+)?$")]
     ops: tuple[str, ...]
-    contrib_ops: bool = False
+    contrib_ops: Annotated[bool, Meta(description="ONNX Runtime's own operators (com.microsoft) are allowed.")] = False
 
 
 class RuntimeInfo(Part, frozen=True):

@@ -107,9 +107,9 @@ def read_ensemble(model: Any) -> Ensemble:
     gradient_booster = learner["gradient_booster"]
     if gradient_booster["name"] == "gblinear":
         raise ExportRefused("XGBoost's gblinear is not trees: train a linear model of scikit-learn, or booster=gbtree")
-    weights = gradient_booster.get("weight_drop")
     content = gradient_booster.get("gbtree", gradient_booster)["model"]
-    weights = weights or [1.0] * len(content["trees"])
+    # With dropout: of the booster until XGBoost 3.2, of its trees since.
+    weights = gradient_booster.get("weight_drop") or content.get("weight_drop") or [1.0] * len(content["trees"])
     trees = [
         _tree(tree, target, weight)
         for tree, target, weight in zip(content["trees"], content["tree_info"], weights, strict=True)

@@ -78,7 +78,7 @@ proof-%: $(DEV) ## Run one proof that is too long for every run
 
 constraints: $(DEV) ## Resolve all dependencies afresh and write their versions to constraints.txt
 	sed -n '/^#/p' constraints.txt > constraints.new
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --all-extras --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --extra dev --no-annotate --no-header \
 	  pyproject.toml >> constraints.new
 	mv constraints.new constraints.txt
 

@@ -73,6 +73,8 @@ class Costs:
 COSTS: Mapping[str, Costs] = {
     "tree kernel": Costs(60e-6, 1.2e-6),
     "ONNX Runtime": Costs(20e-6, 3e-6),
+    # What a batch costs between poll and publish besides kernels, most of it Python: docs/performance.md.
+    "whole line": Costs(500e-6, 0.9e-6, client_s=0.7e-6),
 }
 
 

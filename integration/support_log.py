@@ -33,6 +33,15 @@ _LEADER_MOVES = frozenset(
     }
 )
 """What a broker says, or does not say, while it comes back."""
+_COORDINATOR_MOVES = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._TRANSPORT,
+    }
+)
+"""The same of a group's coordinator."""
 _QUEUE_RECORDS = 200_000
 _POLL_EVERY = 20_000
 
@@ -198,9 +207,20 @@ def committed(bootstrap_servers: str, group_id: str, topic: str, partitions: int
     """The committed offset of each partition of a group that has one."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group_id})
     with contextlib.closing(consumer):
-        asked = [TopicPartition(topic, partition) for partition in range(partitions)]
-        answers = consumer.committed(asked, timeout=_TIMEOUT_S)
+        answers = _committed(consumer, [TopicPartition(topic, partition) for partition in range(partitions)])
     return {answer.partition: answer.offset for answer in answers if answer.offset >= 0}
+
+
+def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
+    """What a group has, whose coordinator may only just be coming back."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return consumer.committed(asked, timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 __all__ = ["Header", "Log", "committed", "ends", "produce", "read"]

@@ -25,7 +25,8 @@ from integration.topics import Topics, unique_name
 from stream_infer.clock import Deadline
 from stream_infer.errors import NotAuthorized, StreamInferError
 from stream_infer.kafka.admin import TopicSpec
-from stream_infer.kafka.properties import Transaction, producer_properties
+from stream_infer.kafka.native_consumer import NativeConsumer
+from stream_infer.kafka.properties import Transaction, consumer_properties, producer_properties
 from stream_infer.kafka.publisher import Outputs
 from stream_infer.kafka.sink import KafkaSink
 from stream_infer.kafka.transactions import TransactionalKafkaSink
@@ -149,15 +150,25 @@ def test_both_kinds_of_scram_are_let_in(service: Service, mechanism: str) -> Non
     admin_of(service.address, service.client | {"sasl.mechanism": mechanism}).wait_ready(10)
 
 
-def test_a_token_is_let_in(service: Service) -> None:
-    client = {
+def with_tokens(service: Service) -> dict[str, Any]:
+    return {
         "security.protocol": "SASL_SSL",
         "ssl.ca.location": service.client["ssl.ca.location"],
         "sasl.mechanism": "OAUTHBEARER",
         "enable.sasl.oauthbearer.unsecure.jwt": True,
         "sasl.oauthbearer.config": "principal=alice",
     }
-    admin_of(service.address, client).wait_ready(10)
+
+
+def test_a_token_is_let_in(service: Service) -> None:
+    admin_of(service.address, with_tokens(service)).wait_ready(10)
+
+
+def test_a_token_is_there_before_anybody_polls(service: Service) -> None:
+    properties = consumer_properties(service.address, with_tokens(service), client_id="tests", group_id=service.group)
+    consumer = NativeConsumer(properties, on_error=lambda _error: None, on_commit=lambda *_answer: None)
+    consumer.probe(service.input, 5.0)
+    consumer.close()
 
 
 def test_a_wrong_password_ends_the_wait_at_once(service: Service) -> None:

@@ -93,9 +93,13 @@ def test_the_installed_dependencies_agree(clean_python: Path) -> None:
 
 def test_dependencies_resolve_on_python_3_14() -> None:
     uv = Path(sys.executable).with_name("uv")
-    target = ("--python-version", "3.14", "--only-binary", ":all:", "--constraint", "constraints.txt")
+    target = ("--python-version", "3.14", "--only-binary", ":all:")
 
-    resolved = run(uv, "pip", "compile", "--quiet", *target, "--all-extras", "pyproject.toml")
+    resolved = run(
+        uv, "pip", "compile", "--quiet", *target, "--constraint", "constraints.txt", "--extra", "dev", "pyproject.toml"
+    )
 
     assert "confluent-kafka==" in resolved
     assert "onnxruntime==" in resolved
+    # Faust asks for an older click than that of development.
+    assert "faust-streaming==" in run(uv, "pip", "compile", "--quiet", *target, "--extra", "faust", "pyproject.toml")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 import stream_infer
@@ -24,10 +25,12 @@ from stream_infer.bundle.manifest import (
     ModelInfo,
     OnnxInfo,
     OutputSpec,
+    Parity,
     Provenance,
     ScoreRef,
 )
 from stream_infer.cli import main
+from stream_infer.cli.bundles import export as export_command
 from stream_infer.config.options import Check, DemoOptions, RunOptions, TopicReport
 from stream_infer.errors import (
     ConfigError,
@@ -38,6 +41,7 @@ from stream_infer.errors import (
     StreamInferError,
     UsageError,
 )
+from stream_infer.export.kinds import KINDS
 
 CLIENT = 'client = { "group.id" = "x", "sasl.password" = "hunter2", "security.protocol" = "SASL_SSL" }'
 
@@ -360,19 +364,23 @@ def test_export_passes_on_what_was_said(tmp_path: Path, install: Install, capsys
         (tmp_path / name).touch()
     calls: list[dict[str, object]] = []
 
-    def export_onnx(*paths: Path, **options: object) -> None:
-        calls.append({"names": [path.name for path in paths], **options})
+    def export(model: Path, **options: object) -> None:
+        calls.append({"model": model.name, **options})
         raise ExportRefused("the graph has no free batch dimension")
 
-    install("export", export_onnx=export_onnx)
+    install("export", export=export)
     words = ["export", str(tmp_path / "m.onnx"), "--features", str(tmp_path / "f.toml")]
     words += ["--events", str(tmp_path / "e.avro"), "--to", "out-1.bundle.jar"]
     assert main([*words, "--classes", "0, 1", "--score", "p:1", "--threshold", "0.9"]) == 1
-    assert main([*words, "--classes", "no,yes"]) == 1
-    assert calls[0]["names"] == ["m.onnx", "f.toml", "e.avro", "out-1.bundle.jar"]
+    assert main([*words, "--classes", "no,yes", "--explain", "--from", "pickle"]) == 1
+    files = [Path(str(calls[0][name])).name for name in ("model", "features", "sample", "to")]
+    assert files == ["m.onnx", "f.toml", "e.avro", "out-1.bundle.jar"]
+    assert [(call["write"], call["kind"]) for call in calls] == [(True, None), (False, "pickle")]
     assert (calls[0]["classes"], calls[0]["score"], calls[0]["threshold"]) == ([0, 1], "p:1", 0.9)
     assert (calls[1]["classes"], calls[1]["score"], calls[1]["name"]) == (["no", "yes"], None, None)
-    assert "Error: the graph has no free batch dimension" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "Error: the graph has no free batch dimension" in printed.err
+    assert printed.out.startswith("cannot be exported: the graph has no free batch dimension\nother ways, the nearest")
 
 
 @dataclass(frozen=True)
@@ -391,12 +399,14 @@ class Report:
     score_quantiles: tuple[float, float, float] = (0.0, 0.25, 1.0)
     golden_events: int = 64
     min_onnxruntime: str = "1.15"
+    parity: Parity | None = None
+    float32_events: int = 0
 
 
 def test_export_reports(tmp_path: Path, install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "any"
     path.touch()
-    install("export", export_onnx=recording([], Report()))
+    install("export", export=recording([], Report()))
     words = ["export", str(path), "--features", str(path), "--events", str(path), "--to", "out-1.bundle.jar"]
     assert main(words) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -407,6 +417,30 @@ def test_export_reports(tmp_path: Path, install: Install, capsys: pytest.Capture
     ]
     assert main([*words, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["rejected"] == {"wrong_type": 2, "empty": 1}
+
+
+def test_export_reports_parity(tmp_path: Path, install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "any"
+    path.touch()
+    parity = Parity("lightgbm 4.7.0 Booster", 20_000, 2.2e-7, 0)
+    install("export", export=recording([], Report(digest="", parity=parity, float32_events=3)))
+    words = ["export", str(path), "--events", str(path), "--to", "out-1.bundle.jar", "--explain"]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "out 1 can be exported; nothing was written"
+    assert lines[3:5] == [
+        "parity: 20000 rows as lightgbm 4.7.0 Booster: largest difference 2.2e-07, 0 decisions changed",
+        "float32: 3 events of the sample stand so near a threshold that the original scores them otherwise as float64; "
+        "train on float32 and there is none",
+    ]
+    assert main([*words, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parity"]["rows"] == 20_000
+
+
+def test_the_kinds_of_model_files_are_those_of_the_export() -> None:
+    option = next(option for option in export_command.params if option.name == "kind")
+    assert isinstance(option.type, click.Choice)
+    assert list(option.type.choices) == list(KINDS)
 
 
 MANIFEST = Manifest(

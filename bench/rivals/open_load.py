@@ -47,9 +47,8 @@ def send(bootstrap_servers: str, topic: str, events: Events, due_s: Float64Array
         RuntimeError: the broker does not take them.
     """
     failed: list[KafkaError] = []
-    properties = producer_properties(
-        bootstrap_servers, {"linger.ms": 0}, client_id="load", publish_timeout_s=_TIMEOUT_S
-    )
+    # With the client's own linger: a request for each tick would keep a small broker busy with nothing else.
+    properties = producer_properties(bootstrap_servers, {}, client_id="load", publish_timeout_s=_TIMEOUT_S)
     producer = NativeProducer(
         {**properties, "queue.buffering.max.messages": 10_000_000},
         on_error=lambda _error: None,

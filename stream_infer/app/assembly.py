@@ -38,7 +38,7 @@ from stream_infer.kafka.transactions import TransactionalKafkaSink
 from stream_infer.pipeline import Pipeline, Settings
 from stream_infer.ports import Decoder, Encoder, Instrument, Sink, Source, TransactionalSink
 from stream_infer.scoring import Scorer, available_providers, open_model
-from stream_infer.scoring.tree_proof import ModelRuntime
+from stream_infer.scoring.verify import LoadedModel
 from stream_infer.work import Work
 
 Watch = Callable[[], AbstractContextManager[object]]
@@ -49,7 +49,7 @@ class Model:
     """A loaded, proven and warm model."""
 
     bundle: ModelBundle
-    runtime: ModelRuntime
+    runtime: LoadedModel
 
 
 def load_model(config: Config) -> Model:

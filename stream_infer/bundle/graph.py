@@ -15,6 +15,9 @@ from stream_infer.bundle.protobuf import EMPTY, Damaged, Value, as_number, as_te
 from stream_infer.errors import ModelLoadError
 
 ALLOWED_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+CONTRIB_DOMAIN = "com.microsoft"
+"""ONNX Runtime's own operators, which its builds for Java and C# have, too. Only a bundle that says so holds them."""
+
 NONDETERMINISTIC_OPS = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
@@ -33,6 +36,11 @@ class GraphFacts:
     opset: dict[str, int] = field(default_factory=dict)
     ops: set[tuple[str, str]] = field(default_factory=set)
     external_data: set[str] = field(default_factory=set)
+
+    @property
+    def contrib_ops(self) -> bool:
+        """True where ONNX Runtime's own operators are among them."""
+        return any(domain == CONTRIB_DOMAIN for domain, _ in self.ops)
 
     @property
     def op_names(self) -> tuple[str, ...]:
@@ -56,9 +64,15 @@ def read_graph_facts(model: bytes, source: str) -> GraphFacts:
     return facts
 
 
-def graph_refusal(facts: GraphFacts) -> str | None:
-    """Why a graph must not be loaded, or None: an operator outside the allow-list, or one that draws at random."""
-    foreign = sorted(f"{domain}.{op}" for domain, op in facts.ops if domain not in ALLOWED_DOMAINS)
+def graph_refusal(facts: GraphFacts, contrib_ops: bool = False) -> str | None:
+    """Why a graph must not be loaded, or None: an operator outside the allow-list, or one that draws at random.
+
+    Args:
+        facts: of the graph.
+        contrib_ops: ONNX Runtime's own operators (`CONTRIB_DOMAIN`) are allowed, too.
+    """
+    allowed = (*ALLOWED_DOMAINS, CONTRIB_DOMAIN) if contrib_ops else ALLOWED_DOMAINS
+    foreign = sorted(f"{domain}.{op}" for domain, op in facts.ops if domain not in allowed)
     if foreign:
         return (
             f"it uses {', '.join(foreign)}; only operators of ai.onnx and ai.onnx.ml run everywhere: export it without "

@@ -21,6 +21,8 @@ from stream_infer.errors import ModelLoadError
 from stream_infer.projection import Feature, ModelInput
 
 FORMAT_VERSION = "1.0"
+PLUGIN_FORMAT_VERSION = "1.1"
+"""Of a bundle whose model is no graph but a plug-in's own: what reads 1.0 only refuses it."""
 MANIFEST_FILE = "bundle.json"
 MODEL_FILE = "model.onnx"
 INPUT_SCHEMA_FILE = "schema/input.avsc"
@@ -58,6 +60,14 @@ class OnnxInfo(Part, frozen=True):
     ir: int
     min_onnxruntime: Annotated[str, Meta(pattern=r"^\d+\.\d+(\.\d+)?$")]
     ops: tuple[str, ...]
+    contrib_ops: Annotated[bool, Meta(description="ONNX Runtime's own operators (com.microsoft) are allowed.")] = False
+
+
+class RuntimeInfo(Part, frozen=True):
+    """A plug-in that runs the model, in Python only, and the files that it opens. Such a bundle is not exportable."""
+
+    name: Name
+    files: Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
 class MissingValue(Part, frozen=True):
@@ -177,11 +187,12 @@ class FileEntry(Part, frozen=True):
 
 
 class Manifest(Part, frozen=True, kw_only=True):
-    """`bundle.json`, format 1.x."""
+    """`bundle.json`, format 1.x. The model is either ``onnx`` or ``runtime``."""
 
     format_version: str
     model: ModelInfo
-    onnx: OnnxInfo
+    onnx: OnnxInfo | None = None
+    runtime: RuntimeInfo | None = None
     inputs: Annotated[tuple[InputSpec, ...], Meta(min_length=1)]
     outputs: Annotated[tuple[OutputSpec, ...], Meta(min_length=1)]
     score: ScoreRef
@@ -191,6 +202,17 @@ class Manifest(Part, frozen=True, kw_only=True):
     parity: Parity | None = None
     provenance: Provenance = Provenance()
     files: dict[str, FileEntry]
+
+    @property
+    def graph(self) -> OnnxInfo:
+        """The graph's facts, of a bundle that has a graph."""
+        assert self.onnx is not None, "a bundle of a plug-in has no graph"
+        return self.onnx
+
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """The files that are the model itself."""
+        return self.runtime.files if self.runtime else (self.graph.file,)
 
     @property
     def score_output(self) -> OutputSpec:
@@ -310,10 +332,13 @@ def _score_problems(manifest: Manifest) -> Iterator[str]:
 
 
 def _file_problems(manifest: Manifest) -> Iterator[str]:
+    if (manifest.onnx is None) == (manifest.runtime is None):
+        yield "it needs either 'onnx' or 'runtime'"
+        return
     for path in manifest.files:
         if not is_safe_path(path):
             yield f"file {path!r} leaves the bundle"
-    for path in (manifest.onnx.file, *REQUIRED_FILES):
+    for path in (*manifest.model_files, *REQUIRED_FILES):
         if path not in manifest.files:
             yield f"{path!r} is not listed under files"
 

@@ -1,6 +1,6 @@
 """Reading a bundle, and refusing one that is not whole.
 
-Rule: when `ModelBundle.load` returns, every listed file has the size and checksum that `bundle.json` says, the graph
+Rule: when `ModelBundle.load` returns, every listed file has the size and checksum that `bundle.json` says, a graph
 uses standard operators only, and every byte that a runtime could ask for is listed. Whether the model answers as it
 should is proven afterwards, by the golden vectors (`stream_infer.scoring.open_model`).
 """
@@ -79,16 +79,17 @@ class ModelBundle:
         with open_tree(Path(path)) as tree:
             data = _read_manifest(tree, source)
             manifest = parse_manifest(data, source)
-            model = _read_listed(tree, manifest, manifest.onnx.file, source)
-            external = _check_graph(model, manifest, source)
-            _check_external(external, tree, manifest, source)
-            files = {manifest.onnx.file: model}
-            for name in sorted(set(manifest.files) - {manifest.onnx.file}):
+            files = {name: _read_listed(tree, manifest, name, source) for name in manifest.model_files}
+            external: frozenset[str] = frozenset()
+            if manifest.onnx is not None:
+                external = _check_graph(files[manifest.onnx.file], manifest, source)
+                _check_external(external, tree, manifest, source)
+            for name in sorted(set(manifest.files) - set(manifest.model_files)):
                 if name in external:
                     _verify_listed(tree, manifest, name, source)
                 else:
                     files[name] = _read_listed(tree, manifest, name, source)
-            model_path = tree.folder / manifest.onnx.file if external and tree.folder else None
+            model_path = tree.folder / manifest.graph.file if external and tree.folder else None
         return cls(source, manifest, hashlib.sha256(data).hexdigest(), files, model_path)
 
     @classmethod
@@ -105,8 +106,8 @@ class ModelBundle:
 
     @property
     def model(self) -> bytes | Path:
-        """What a runtime opens: the graph's bytes, or its path where tensors lie in other files."""
-        return self.model_path or self.files[self.manifest.onnx.file]
+        """What ONNX Runtime opens: the graph's bytes, or its path where tensors lie in other files."""
+        return self.model_path or self.files[self.manifest.graph.file]
 
     @property
     def input_schema(self) -> dict[str, Any]:
@@ -218,13 +219,13 @@ def _check_sum(found: str, entry: FileEntry, place: str) -> None:
 
 def _check_graph(model: bytes, manifest: Manifest, source: str) -> frozenset[str]:
     """Compare the graph's facts with the manifest's; the files of its external tensors, by path in the bundle."""
-    place = f"{source}: {manifest.onnx.file}"
+    place = f"{source}: {manifest.graph.file}"
     facts = read_graph_facts(model, place)
-    if refusal := graph_refusal(facts):
+    if refusal := graph_refusal(facts, manifest.graph.contrib_ops):
         raise ModelLoadError(f"{place} is refused: {refusal}")
-    if (facts.ir, facts.opset, facts.op_names) != (manifest.onnx.ir, manifest.onnx.opset, manifest.onnx.ops):
+    if (facts.ir, facts.opset, facts.op_names) != (manifest.graph.ir, manifest.graph.opset, manifest.graph.ops):
         raise ModelLoadError(f"{place} has other operators or versions than {MANIFEST_FILE} says; export it again")
-    folder = PurePosixPath(manifest.onnx.file).parent
+    folder = PurePosixPath(manifest.graph.file).parent
     for location in sorted(facts.external_data):
         if not is_safe_path(location):
             raise ModelLoadError(f"{place} is refused: it reads tensors from {location!r}, outside the bundle")
@@ -235,10 +236,10 @@ def _check_external(external: frozenset[str], tree: Tree, manifest: Manifest, so
     unlisted = sorted(external - set(manifest.files))
     if unlisted:
         raise ModelLoadError(
-            f"{source}: {manifest.onnx.file} reads tensors from {unlisted[0]!r}, which {MANIFEST_FILE} does not list; "
+            f"{source}: {manifest.graph.file} reads tensors from {unlisted[0]!r}, which {MANIFEST_FILE} does not list; "
             "export the model again"
         )
     if external and tree.folder is None:
         raise ModelLoadError(
-            f"{source}: {manifest.onnx.file} keeps tensors in other files, which needs the directory form; unpack it"
+            f"{source}: {manifest.graph.file} keeps tensors in other files, which needs the directory form; unpack it"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,17 @@ import click
 
 from stream_infer.cli.shared import examples, format_option, print_json, print_table
 from stream_infer.config.options import OutputFormat
+from stream_infer.errors import ExportRefused
 
 if TYPE_CHECKING:
     from stream_infer.export import ExportReport
 
 
 @click.command(
-    short_help="Make a model bundle of an ONNX model.",
+    short_help="Make a model bundle of a trained model.",
     epilog=examples(
+        "stream-infer export fraud.joblib --events sample.avro --to fraud-7.bundle.jar --threshold 0.92",
+        "stream-infer export lightgbm.txt --features features.toml --events sample.jsonl --to fraud-7.bundle.jar",
         "stream-infer export fraud.onnx --features features.toml --events sample.avro --to fraud-7.bundle.jar",
         "stream-infer export iris.onnx --features iris.toml --events iris.jsonl --to iris-1.bundle.jar \\",
         "    --score probabilities:2 --classes setosa,versicolor,virginica",
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--features",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="Feature list (TOML): which field of the event fills which cell of which input.",
+    help="Feature list (TOML): which field of the event fills which cell.  [default: the names in the model]",
 )
 @click.option(
     "--events",
@@ -43,30 +44,64 @@ if TYPE_CHECKING:
 @click.option("--threshold", type=float, default=0.5, show_default=True, help="Flag events from this score on.")
 @click.option("--score", metavar="OUTPUT[:COLUMN]", help="Which output is the score.  [default: the only possible one]")
 @click.option("--classes", metavar="A,B,...", help="Labels of the output's columns.  [default: the graph's]")
+@click.option(
+    "--from",
+    "kind",
+    type=click.Choice(["onnx", "pickle", "lightgbm", "xgboost", "catboost", "torch"]),
+    help="What MODEL is. A pickle runs the code in it.  [default: from its suffix]",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1e-5,
+    show_default=True,
+    help="Largest difference from the original model; relative above 1.",
+)
+@click.option("--contrib-ops", is_flag=True, help="Allow ONNX Runtime's own operators (com.microsoft).")
+@click.option("--explain", is_flag=True, help="Write nothing: say what cannot be exported, and the next best route.")
 @click.option("--description", default="", help="A sentence about the model, for people.")
 @click.option("--license", default="", metavar="SPDX", help="Licence of the model, such as Apache-2.0.")
 @format_option
 def export(
     model: Path,
-    features: Path,
     events: Path,
-    to: Path,
     output_format: OutputFormat,
     classes: str | None,
+    explain: bool,
     **options: Any,
-) -> None:
-    """Make a model bundle of an ONNX MODEL, a feature list and sample events.
+) -> int:
+    """Make a model bundle of MODEL and sample events.
 
-    The bundle is proven before it is written: input widths and types, a batch dimension of any size, golden events.
+    MODEL is a pickle of a scikit-learn, LightGBM, XGBoost, CatBoost or PyTorch model (.joblib, .pkl), LightGBM's text
+    (.txt), XGBoost's .json or .ubj, CatBoost's .cbm, a program of torch.export (.pt2), or ONNX (.onnx). Reading a
+    pickle runs the code in it: export only what you trust.
+
+    Everything is proven before anything is written: thousands of rows answered as by the original, input widths and
+    types, a batch dimension of any size, golden events.
     """
-    from stream_infer.export import export_onnx
+    import msgspec
+
+    from stream_infer.export import export as export_model
 
     labels = [_class_label(label) for label in classes.split(",")] if classes else None
-    report = export_onnx(model, features, events, to, classes=labels, **options)
+    try:
+        report = export_model(model, sample=events, classes=labels, write=not explain, **options)
+    except ExportRefused as error:
+        if not explain:
+            raise
+        click.echo(f"cannot be exported: {error}\n{_ROUTES}")
+        return error.exit_code
     if output_format == "json":
-        print_json(asdict(report))
+        print_json(msgspec.to_builtins(report, enc_hook=str))
     else:
         _show_report(report)
+    return 0
+
+
+_ROUTES = """other ways, the nearest first:
+  1. another estimator or operator that has a counterpart in ONNX, trained on the same columns
+  2. that part written as ONNX operators of your own, and the ONNX file exported
+  3. a custom-operator library, or a runtime of your own (stream_infer.ports.Runtime): no bundle, and Python only"""
 
 
 def _class_label(text: str) -> int | str:
@@ -77,12 +112,26 @@ def _class_label(text: str) -> int | str:
 def _show_report(report: ExportReport) -> None:
     low, middle, high = report.score_quantiles
     rejected = ", ".join(f"{count} {reason}" for reason, count in sorted(report.rejected.items()))
-    click.echo(f"{report.path}: {report.name} {report.version}, {report.size_bytes} bytes, digest {report.digest}")
+    if report.digest:
+        click.echo(f"{report.path}: {report.name} {report.version}, {report.size_bytes} bytes, digest {report.digest}")
+    else:
+        click.echo(f"{report.name} {report.version} can be exported; nothing was written")
     click.echo(
         f"sample: {report.sample_events} events, {report.scored_events} scored, {report.flagged_events} flagged, "
         f"{f'rejected: {rejected}' if rejected else 'none rejected'}"
     )
     click.echo(f"scores: lowest {low:.6g}, median {middle:.6g}, highest {high:.6g}")
+    if report.parity is not None:
+        parity = report.parity
+        click.echo(
+            f"parity: {parity.rows} rows as {parity.source}: largest difference {parity.max_abs:.2g}, "
+            f"{parity.flips} decisions changed"
+        )
+    if report.float32_events:
+        click.echo(
+            f"float32: {report.float32_events} events of the sample stand so near a threshold that the original scores "
+            "them otherwise as float64; train on float32 and there is none"
+        )
     click.echo(f"proof:  {report.golden_events} golden events; needs ONNX Runtime {report.min_onnxruntime} or later")
 
 
@@ -126,6 +175,8 @@ def _show_bundle(facts: Mapping[str, Any]) -> None:
     model, decision, score = facts["model"], facts["decision"], facts["score"]
     click.echo(f"model      {model['name']} {model['version']}  {model.get('description', '')}".rstrip())
     click.echo(f"digest     {facts['digest']}")
+    if plugin := facts.get("runtime"):
+        click.echo(f"runtime    not exportable: runs in Python only, by runtime {plugin['name']}")
     column = f", column {score['column']}" if score.get("column") is not None else ""
     click.echo(f"score      {score['output']}{column}; flagged from {decision['threshold']:g}")
     if facts.get("classes"):

@@ -3,6 +3,8 @@
 Rule: parity is proven before anything is written.
 """
 
-from stream_infer.export.onnx_export import ExportReport, export_onnx
+from stream_infer.export.api import export, export_onnx
+from stream_infer.export.bundle_export import ExportReport
+from stream_infer.export.runtime_export import export_runtime
 
-__all__ = ["ExportReport", "export_onnx"]
+__all__ = ["ExportReport", "export", "export_onnx", "export_runtime"]

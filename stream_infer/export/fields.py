@@ -64,6 +64,10 @@ class SchemaFields:
             record = field.type
         return field
 
+    def top_level(self) -> list[str]:
+        """The names of the record's own fields."""
+        return [str(entry["name"]) for entry in self._record_fields(self._schema)]
+
     def nearest(self, path: str) -> str | None:
         """The existing path that is most like a wrong one."""
         paths = list(self._paths(self._schema, "", 0))

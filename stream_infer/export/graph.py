@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 import onnxruntime as ort
@@ -21,7 +21,19 @@ from stream_infer.scoring.onnx_runtime import RUNTIME_ERRORS, open_session
 from stream_infer.scoring.signature import TensorInfo, batch_rows
 
 _TREE_OPS = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
-_PASSING_OPS = ("Cast", "Identity")
+_PASSING_OPS = {"Cast": 0, "Identity": 0, "Imputer": 0, "Where": 2}
+"""They hand on present cells as they are, from this input: `Where` fills in missing ones."""
+
+
+class Split(NamedTuple):
+    """Where a tree asks: which cell of which input, and the value. ``is_category``: whether the cell equals it."""
+
+    input: str
+    cell: int
+    value: float
+    is_category: bool
+
+
 _LABEL_ATTRIBUTES = ("classlabels_int64s", "classlabels_ints", "classlabels_strings")
 
 
@@ -62,13 +74,13 @@ class Graph:
                     return (*attribute.ints, *(label.decode() for label in attribute.strings))
         return ()
 
-    def split_thresholds(self) -> Iterator[tuple[str, int, float]]:
-        """Input, cell and value of every split of trees that read an input directly; repeated ones once."""
-        seen: set[tuple[str, int, float]] = set()
+    def split_thresholds(self) -> Iterator[Split]:
+        """Every split of trees that read an input directly; repeated ones once."""
+        seen: set[Split] = set()
         sources = _passed_on(self.proto.graph)
         for node in self.proto.graph.node:
             if node.op_type in _TREE_OPS and node.input[0] in sources:
-                seen |= {(sources[node.input[0]], cell, value) for cell, value in _splits(node)}
+                seen |= {Split(sources[node.input[0]], *split) for split in _splits(node)}
         yield from sorted(seen)
 
     def stamped(self, **properties: str) -> bytes:
@@ -83,31 +95,50 @@ class Graph:
         return bytes(stamped.SerializeToString(deterministic=True))
 
 
-def load_graph(path: Path) -> Graph:
-    """Read a model; tensors that lie in other files are taken in.
+def load_graph(path: Path, contrib_ops: bool = False) -> Graph:
+    """Read a model's file; tensors that lie in other files are taken in. ``contrib_ops`` is that of `open_graph`.
 
     Raises:
         ExportRefused: `onnx` is not installed, the file is not a model, it uses operators that don't run everywhere,
             or ONNX Runtime refuses it.
     """
     onnx = _import_onnx()
-    from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         proto = onnx.load(str(path))
-        data = bytes(proto.SerializeToString(deterministic=True))
-        facts = read_graph_facts(data, str(path))
-        if refusal := graph_refusal(facts):
-            raise ExportRefused(f"{path} cannot be exported: {refusal}")
-        session = open_session(data)
     except OSError as error:
         raise ExportRefused(f"{path} cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise ExportRefused(f"{path} is not an ONNX model; convert it first (skl2onnx, torch.onnx, tf2onnx)") from error
+    return open_graph(proto, str(path), contrib_ops)
+
+
+def open_graph(model: Any, source: str, contrib_ops: bool = False) -> Graph:
+    """Open a model that is there already: an ``onnx.ModelProto``, or its bytes.
+
+    Args:
+        model: the graph.
+        source: where it comes from, for messages.
+        contrib_ops: ONNX Runtime's own operators may be used.
+
+    Raises:
+        ExportRefused: it uses other operators that don't run everywhere, or ONNX Runtime refuses it.
+    """
+    onnx = _import_onnx()
+    from google.protobuf.message import EncodeError
+
+    proto = onnx.load_from_string(model) if isinstance(model, bytes) else model
+    try:
+        data = bytes(proto.SerializeToString(deterministic=True))
+        facts = read_graph_facts(data, source)
+        if refusal := graph_refusal(facts, contrib_ops):
+            raise ExportRefused(f"{source} cannot be exported: {refusal}")
+        session = open_session(data)
     except (EncodeError, ValueError) as error:
-        raise ExportRefused(f"{path} is larger than 2 GB with its tensors, which one ONNX file cannot be") from error
+        raise ExportRefused(f"{source} is larger than 2 GB with its tensors, which one ONNX file cannot be") from error
     except ModelLoadError as error:
-        raise ExportRefused(f"{path} cannot be exported: {error}") from error
+        raise ExportRefused(f"{source} cannot be exported: {error}") from error
     return Graph(proto, facts, tuple(session.get_inputs()), tuple(session.get_outputs()), session)
 
 
@@ -147,12 +178,13 @@ def _passed_on(graph: Any) -> dict[str, str]:
     """Tensors that hold a graph input's own cells, and which input's."""
     sources = {value.name: value.name for value in graph.input}
     for node in graph.node:
-        if node.op_type in _PASSING_OPS and node.input[0] in sources:
-            sources[node.output[0]] = sources[node.input[0]]
+        place = _PASSING_OPS.get(node.op_type)
+        if place is not None and node.input[place] in sources:
+            sources[node.output[0]] = sources[node.input[place]]
     return sources
 
 
-def _splits(node: Any) -> Iterator[tuple[int, float]]:
+def _splits(node: Any) -> Iterator[tuple[int, float, bool]]:
     from onnx import numpy_helper
 
     attributes = {attribute.name: attribute for attribute in node.attribute}
@@ -164,4 +196,4 @@ def _splits(node: Any) -> Iterator[tuple[int, float]]:
         values = list(attributes["nodes_values"].floats)
     for cell, mode, value in zip(cells, modes, values, strict=True):
         if mode != "LEAF":
-            yield cell, value
+            yield cell, value, mode == "BRANCH_EQ"

@@ -5,11 +5,11 @@ Rule: the suffix names the kind, a limit bounds what is read, and a line that is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -23,14 +23,21 @@ from stream_infer.types import NO_TIMESTAMP
 MAX_SAMPLE_EVENTS = 20_000
 """Events that are read: enough for a profile with stable tails, and seconds of work."""
 
+Events: TypeAlias = Any
+"""A path, a sequence of mappings, a ``pandas.DataFrame`` or a ``pyarrow.Table``; neither library is imported."""
+
 _S = TypeVar("_S", bound=Sized)
 _KEY, _TIMESTAMP, _HEADERS = "$key", "$timestamp", HEADER_PREFIX.rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """n events: ``schema`` (Avro record), ``rows`` (stored values), ``values`` (bare Avro), ``envelopes``."""
+    """n events: ``schema`` (Avro record), ``rows`` (stored values), ``values`` (bare Avro), ``envelopes``.
 
+    ``source`` is the file's path, or says what the events are, for messages.
+    """
+
+    source: str
     schema: dict[str, Any]
     rows: tuple[dict[str, Any], ...]
     values: tuple[bytes, ...]
@@ -54,6 +61,32 @@ def read_sample(path: Path) -> Sample:
     if reader is None:
         raise ExportRefused(f"{path} is of no known kind; events come as {', '.join(readers)}")
     return _not_empty(reader, path)
+
+
+def as_sample(events: Events) -> Sample:
+    """Events as a notebook has them: a path, a list of dicts, a ``pandas.DataFrame`` or a ``pyarrow.Table``.
+
+    At most `MAX_SAMPLE_EVENTS` are taken. Missing values of a data frame (NaN, NaT, None) are null.
+
+    Raises:
+        ExportRefused: as `read_sample`, or ``events`` is none of these.
+    """
+    if isinstance(events, str | Path):
+        return read_sample(Path(events))
+    if hasattr(events, "to_pylist"):
+        rows = events.slice(0, MAX_SAMPLE_EVENTS).to_pylist()
+    elif hasattr(events, "to_dict") and hasattr(events, "notna"):
+        head = events.head(MAX_SAMPLE_EVENTS)
+        rows = head.astype(object).where(head.notna(), None).to_dict("records")
+    elif isinstance(events, Sequence):
+        rows = [dict(event) for event in events[:MAX_SAMPLE_EVENTS]]
+    else:
+        raise ExportRefused(
+            f"events are a path, a list of dicts, a pandas.DataFrame or a pyarrow.Table, not a {type(events).__name__}"
+        )
+    if not rows:
+        raise ExportRefused("the sample holds no event; a few hundred real ones make a good sample")
+    return _from_events(rows, "the sample")
 
 
 def read_json_lines(path: Path) -> list[tuple[bytes, Envelope]]:
@@ -91,7 +124,7 @@ def _split_line(line: bytes, path: Path) -> tuple[bytes, Envelope]:
     if not isinstance(event, dict) or not {_KEY, _TIMESTAMP, _HEADERS} & event.keys():
         return line, Envelope()
     value = {name: event[name] for name in event if name not in (_KEY, _TIMESTAMP, _HEADERS)}
-    return msgspec.json.encode(value), _envelope(event, path)
+    return msgspec.json.encode(value), _envelope(event, str(path))
 
 
 def _read_avro(path: Path) -> Sample:
@@ -99,7 +132,7 @@ def _read_avro(path: Path) -> Sample:
         container = read_container(path.read_bytes(), MAX_SAMPLE_EVENTS)
     except ContainerError as error:
         raise ExportRefused(f"{path}: {error}") from error
-    return Sample(container.schema, container.rows, container.encoded, (Envelope(),) * len(container.rows))
+    return Sample(str(path), container.schema, container.rows, container.encoded, (Envelope(),) * len(container.rows))
 
 
 def _read_json_lines(path: Path) -> Sample:
@@ -113,7 +146,7 @@ def _read_json_lines(path: Path) -> Sample:
                 events.append(decode(line))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ExportRefused(f"{path}, line {number}: not a JSON object; one event a line") from error
-    return _from_events(events, path)
+    return _from_events(events, str(path))
 
 
 def _read_parquet(path: Path) -> Sample:
@@ -127,17 +160,17 @@ def _read_parquet(path: Path) -> Sample:
         rows = next(batches).to_pylist() if batches else []
     except (ArrowInvalid, StopIteration) as error:
         raise ExportRefused(f"{path} is not a readable Parquet file with rows") from error
-    return _from_events(rows, path)
+    return _from_events(rows, str(path))
 
 
-def _from_events(events: list[dict[str, Any]], path: Path) -> Sample:
+def _from_events(events: list[dict[str, Any]], source: str) -> Sample:
     schema = infer_schema(events)
     rows = tuple(fit_event(event, schema) for event in events)
-    envelopes = tuple(_envelope(event, path) for event in events)
-    return Sample(schema, rows, tuple(encode_rows(schema, rows)), envelopes)
+    envelopes = tuple(_envelope(event, source) for event in events)
+    return Sample(source, schema, rows, tuple(encode_rows(schema, rows)), envelopes)
 
 
-def _envelope(event: dict[str, Any], path: Path) -> Envelope:
+def _envelope(event: dict[str, Any], source: str) -> Envelope:
     key, timestamp_ms, headers = event.get(_KEY), event.get(_TIMESTAMP), event.get(_HEADERS)
     if key is None and timestamp_ms is None and headers is None:
         return Envelope()
@@ -146,7 +179,9 @@ def _envelope(event: dict[str, Any], path: Path) -> Envelope:
         or not isinstance(timestamp_ms, int | None)
         or not isinstance(headers, dict | None)
     ):
-        raise ExportRefused(f"{path}: $key is text, $timestamp an integer (milliseconds), $headers an object of texts")
+        raise ExportRefused(
+            f"{source}: $key is text, $timestamp an integer (milliseconds), $headers an object of texts"
+        )
     pairs = [(name, str(value).encode()) for name, value in (headers or {}).items()]
     return Envelope(
         key.encode() if key is not None else None, NO_TIMESTAMP if timestamp_ms is None else timestamp_ms, pairs

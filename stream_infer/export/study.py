@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from stream_infer.bundle import GoldenEvents
 from stream_infer.bundle.manifest import ClassLabel, InputSpec, OutputSpec, ScoreRef
 from stream_infer.errors import ExportRefused, ModelLoadError
-from stream_infer.export.features import read_features
+from stream_infer.export.features import InputEntry
 from stream_infer.export.fields import SchemaFields, path_problems
-from stream_infer.export.graph import Graph, load_graph
-from stream_infer.export.sample import Sample, read_sample
+from stream_infer.export.graph import Graph
+from stream_infer.export.sample import Sample
 from stream_infer.export.tensors import choose_output, describe_output, match_inputs
 from stream_infer.projection import Projection
 from stream_infer.scoring.verify import decode_golden
@@ -40,17 +40,20 @@ class Study:
 
 
 def study_model(
-    model_path: Path, features_path: Path, events_path: Path, score: str | None, classes: Sequence[ClassLabel] | None
+    graph: Graph,
+    sample: Sample,
+    entries: Sequence[InputEntry],
+    score: str | None,
+    classes: Sequence[ClassLabel] | None,
 ) -> Study:
-    """Read the three files and match them; the arguments are those of `export_onnx`.
+    """Match a graph, a sample of events and a feature list; ``score`` and ``classes`` are those of `export`.
 
     Raises:
-        ExportRefused: a file cannot be read, or they don't fit together.
+        ExportRefused: they don't fit together.
     """
-    graph, sample = load_graph(model_path), read_sample(events_path)
-    inputs = match_inputs(graph, read_features(features_path))
-    if problems := list(path_problems(SchemaFields(sample.schema), inputs, str(events_path))):
-        raise ExportRefused(f"{features_path} does not fit the events: {'; '.join(problems)}")
+    inputs = match_inputs(graph, entries)
+    if problems := list(path_problems(SchemaFields(sample.schema), inputs, sample.source)):
+        raise ExportRefused(f"the feature list does not fit the events: {'; '.join(problems)}")
     projection = Projection(tuple(spec.to_input() for spec in inputs), (), sample.schema)
     decoded = decode_events(projection, GoldenEvents(sample.schema, sample.values, sample.envelopes))
     output, score_ref = _ask_output(graph, inputs, decoded, score)
@@ -72,6 +75,16 @@ def decode_events(projection: Projection, events: GoldenEvents) -> Decoded:
         reason, detail = Status(int(decoded.status[0])).reason, decoded.details.get(0, "")
         raise ExportRefused(f"every event of the sample is rejected; the first one as {reason}: {detail}")
     return decoded
+
+
+def decode_exactly(study: Study) -> Decoded:
+    """The sample's events with float32 inputs in float64, as the events say them; rejected ones stay rejected."""
+    inputs = [
+        msgspec.structs.replace(spec, dtype="float64") if spec.dtype == "float32" else spec for spec in study.inputs
+    ]
+    projection = Projection(tuple(spec.to_input() for spec in inputs), (), study.sample.schema)
+    exact = decode_events(projection, GoldenEvents(study.sample.schema, study.sample.values, study.sample.envelopes))
+    return Decoded(exact.inputs, study.decoded.status, (), {})
 
 
 def _ask_output(

@@ -18,6 +18,7 @@ import numpy as np
 from stream_infer.bundle import GoldenEvents, encode_rows
 from stream_infer.bundle.manifest import FeatureSpec, InputSpec
 from stream_infer.export.fields import Field, SchemaFields
+from stream_infer.export.graph import Split
 from stream_infer.export.sample import Sample
 
 SEED = 20_261_122
@@ -25,7 +26,6 @@ UNSEEN_CATEGORY = "stream_infer unseen category"
 EXTREMES = (0.0, -1.0, 1e-30, 1e9, -1e9, 3e38, -3e38)
 """Zero, a sign, a number that vanishes beside others, and what approaches the ends of float32."""
 
-Split = tuple[str, int, float]
 Row = dict[str, Any]
 
 
@@ -96,7 +96,7 @@ def _on_splits(
 ) -> Iterator[tuple[Target, Any]]:
     """Events whose cell lies exactly on the threshold of a tree's split."""
     by_cell = {(spec.name, cell): feature for spec in inputs for cell, feature in _cells(spec)}
-    for name, cell, threshold in splits:
+    for name, cell, threshold, _ in splits:
         feature = by_cell.get((name, cell))
         field = fields.find(feature.path) if feature is not None else None
         if (

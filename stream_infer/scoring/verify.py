@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,11 @@ from stream_infer.errors import ConfigError, ModelLoadError, SignatureMismatch
 from stream_infer.projection import Projection
 from stream_infer.scoring.inference import Inference
 from stream_infer.scoring.onnx_runtime import CPU, OnnxRuntime
+from stream_infer.scoring.plugin_runtime import PluginRuntime, open_plugin
 from stream_infer.scoring.tree_proof import ModelRuntime, with_tree_kernel
 from stream_infer.types import BoolArray, Decoded, Float32Array, ScoredColumns, Status
+
+LoadedModel: TypeAlias = ModelRuntime | PluginRuntime
 
 GOLDEN_BATCH_SIZES = (7, 2)
 """Sizes besides "all": one that divides no usual block of rows, and the smallest that is run."""
@@ -32,11 +36,12 @@ def open_model(
     *,
     warm_up_sizes: Sequence[int] = (),
     providers: Sequence[str] = CPU,
-) -> ModelRuntime:
+) -> LoadedModel:
     """Load the model of a bundle, prove it, and make it warm.
 
     A tree ensemble goes to the tree kernel where that is proven to answer as ONNX Runtime does, bit for bit, with the
-    providers that are asked for. ``engine`` and ``remark`` of the answer say what serves the model, and why.
+    providers that are asked for. A bundle of a plug-in is opened by that plug-in. ``engine`` and ``remark`` of the
+    answer say what serves the model, and why.
 
     Args:
         bundle: from `ModelBundle.load`.
@@ -44,29 +49,39 @@ def open_model(
         providers: ONNX Runtime's execution providers, in order of preference.
 
     Raises:
-        ModelLoadError: ONNX Runtime is too old, refuses the graph or does not have a provider, or a golden vector is
-            answered wrongly.
+        ModelLoadError: ONNX Runtime is too old, refuses the graph or does not have a provider, a plug-in is not
+            installed or fails, or a golden vector is answered wrongly.
         SignatureMismatch: the graph's inputs or output are not what `bundle.json` says.
     """
-    _check_version(bundle)
-    manifest = bundle.manifest
     try:
-        runtime = OnnxRuntime(bundle.model, manifest.inputs, manifest.score_output, providers=providers)
+        runtime = _open(bundle, providers)
         scored = _verify(bundle, runtime)
     except SignatureMismatch as error:
         raise SignatureMismatch(f"{bundle.source}: {error}") from error
     except ModelLoadError as error:
         raise ModelLoadError(f"{bundle.source}: {error}") from error
-    served = with_tree_kernel(bundle.model, runtime, scored.inputs)
+    served = with_tree_kernel(bundle.model, runtime, scored.inputs) if isinstance(runtime, OnnxRuntime) else runtime
     _warm_up(served, scored, warm_up_sizes)
     return served
 
 
+def _open(bundle: ModelBundle, providers: Sequence[str]) -> OnnxRuntime | PluginRuntime:
+    manifest = bundle.manifest
+    if manifest.runtime is None:
+        _check_version(bundle)
+        return OnnxRuntime(bundle.model, manifest.inputs, manifest.score_output, providers=providers)
+    if tuple(providers) != CPU:
+        raise ModelLoadError(
+            f"model.providers are ONNX Runtime's, and this model runs in {manifest.runtime.name!r}; leave them out"
+        )
+    return open_plugin(bundle)
+
+
 def _check_version(bundle: ModelBundle) -> None:
-    needed = bundle.manifest.onnx.min_onnxruntime
+    needed = bundle.manifest.graph.min_onnxruntime
     if _version(ort.__version__) < _version(needed):
         raise ModelLoadError(
-            f"{bundle.source} needs ONNX Runtime {needed} or newer, this is {ort.__version__}: "
+            f"it needs ONNX Runtime {needed} or newer, this is {ort.__version__}: "
             f"install 'onnxruntime>={needed}', or export the model for an older operator set"
         )
 
@@ -76,7 +91,7 @@ def _version(text: str) -> tuple[int, ...]:
     return (*numbers, 0, 0, 0)[:3]
 
 
-def _verify(bundle: ModelBundle, runtime: OnnxRuntime) -> Decoded:
+def _verify(bundle: ModelBundle, runtime: OnnxRuntime | PluginRuntime) -> Decoded:
     """Compare the answers to the golden events with the expected ones; returns the events that have a score."""
     expected = bundle.golden_answers()
     decoded = decode_golden(bundle.projection(), bundle.golden_events())
@@ -184,7 +199,7 @@ def _near_threshold(expected: Float32Array, manifest: Manifest) -> BoolArray:
     return near
 
 
-def _warm_up(runtime: ModelRuntime, scored: Decoded, sizes: Sequence[int]) -> None:
+def _warm_up(runtime: LoadedModel, scored: Decoded, sizes: Sequence[int]) -> None:
     """Run each size once, on events that have a score: others may be golden just because the model fails on them."""
     for size in sizes:
         chosen = np.resize(np.arange(len(scored)), size)

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stream_infer.bundle import ModelBundle
 from stream_infer.clock import Clock, Deadline
+from stream_infer.errors import ModelFailure
 from stream_infer.ports import Publisher, Runtime, Sink, Source, TransactionalSink
+from stream_infer.scoring.verify import decode_golden
 from stream_infer.types import Commit, Records, ScoredBatch, Split, Start
 
 _PATIENCE_S = 30.0
@@ -231,23 +234,78 @@ def _commit(sink: TransactionalSink, source: Source, clock: Clock, commits: Mapp
         assert not deadline.passed(clock.monotonic()), "a commit is answered"
 
 
-def check_runtime(runtime: Runtime, inputs: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Check a runtime with n >= 4 rows of distinct valid inputs.
+def check_runtime(
+    runtime: Runtime,
+    inputs: Mapping[str, npt.NDArray[Any]],
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    failing: Mapping[str, npt.NDArray[Any]] | None = None,
+) -> None:
+    """Check a runtime with n >= 4 rows of distinct valid inputs, such as `golden_inputs`.
+
+    Args:
+        runtime: the one to check; it stays open.
+        inputs: an array ``[n, cells]`` for each input of the model.
+        rtol: how far a row's score may be from the same in other company, relative to it; by default not at all.
+        atol: the same, absolute.
+        failing: inputs that the model cannot score; None where there are none.
 
     Raises:
         AssertionError: naming the broken promise.
     """
     rows = len(next(iter(inputs.values())))
+    before = {name: array.copy() for name, array in inputs.items()}
     whole = runtime.run(inputs)
+    kept = whole.copy()
+    assert whole.dtype in (np.float32, np.float64), "a score is a float32 or a float64"
+    assert whole.ndim in (1, 2), "a score is [n] or [n, k]"
     assert whole.shape[0] == rows, "one row out for every row in"
+
+    def same(found: npt.NDArray[Any], wanted: npt.NDArray[Any], promise: str) -> None:
+        assert found.shape == wanted.shape, "one row out for every row in"
+        assert found.dtype == wanted.dtype, "the dtype does not depend on the batch"
+        np.testing.assert_allclose(found, wanted, rtol, atol, err_msg=promise)
+
     for start, stop in ((0, 1), (1, 3), (rows - 1, rows)):
         part = runtime.run({name: array[start:stop] for name, array in inputs.items()})
-        assert part.shape[0] == stop - start, "one row out for every row in"
-        np.testing.assert_array_equal(part, whole[start:stop], "a row's score does not depend on its neighbours")
+        same(part, whole[start:stop], "a row's score does not depend on its neighbours")
     backwards = runtime.run({name: array[::-1].copy() for name, array in inputs.items()})
-    np.testing.assert_array_equal(backwards, whole[::-1], "row i answers row i")
+    same(backwards, whole[::-1], "row i answers row i")
+    none = runtime.run({name: array[:0] for name, array in inputs.items()})
+    assert none.shape == (0, *whole.shape[1:]), "no row in, no row out"
+    if failing is not None:
+        _check_failure(runtime, failing)
     runtime.stop()
-    np.testing.assert_array_equal(runtime.run(inputs), whole, "a stop with nothing running changes nothing")
+    same(runtime.run(inputs), kept, "a stop with nothing running changes nothing")
+    np.testing.assert_array_equal(whole, kept, "an answer is not changed by a later call")
+    for name, array in inputs.items():
+        np.testing.assert_array_equal(array, before[name], "a model does not change its inputs")
 
 
-__all__ = ["Ownership", "check_runtime", "check_sink", "check_source", "check_transactional_sink"]
+def _check_failure(runtime: Runtime, inputs: Mapping[str, npt.NDArray[Any]]) -> None:
+    try:
+        runtime.run(inputs)
+    except ModelFailure:
+        return
+    except Exception as error:
+        raise AssertionError(f"a model that fails is a ModelFailure, not a {type(error).__name__}") from error
+    raise AssertionError("inputs that cannot be scored are a ModelFailure")
+
+
+def golden_inputs(bundle: ModelBundle) -> dict[str, npt.NDArray[Any]]:
+    """The inputs of the golden events that the bundle's model scores: an array ``[n, cells]`` for each."""
+    expected = bundle.golden_answers()
+    decoded = decode_golden(bundle.projection(), bundle.golden_events())
+    rows = [row for row, reason in enumerate(expected.reasons) if reason is None]
+    return {name: array[rows] for name, array in decoded.inputs.items()}
+
+
+__all__ = [
+    "Ownership",
+    "check_runtime",
+    "check_sink",
+    "check_source",
+    "check_transactional_sink",
+    "golden_inputs",
+]

@@ -13,7 +13,7 @@ from stream_infer.bundle import ModelBundle
 from stream_infer.config.load import config_from_mapping
 from stream_infer.errors import ConfigError
 from stream_infer.scoring import open_model
-from stream_infer.scoring.tree_proof import ModelRuntime
+from stream_infer.scoring.verify import LoadedModel
 
 BUNDLE = "stream_infer/demo_bundle/payments-1.bundle.jar"
 
@@ -67,7 +67,7 @@ def test_execution_providers_that_are_not_there_are_named_with_those_that_are() 
 def test_the_model_is_opened_with_the_providers_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Sequence[str]] = []
 
-    def opened(bundle: ModelBundle, *, warm_up_sizes: Sequence[int], providers: Sequence[str]) -> ModelRuntime:
+    def opened(bundle: ModelBundle, *, warm_up_sizes: Sequence[int], providers: Sequence[str]) -> LoadedModel:
         asked.append(providers)
         return open_model(bundle, warm_up_sizes=warm_up_sizes, providers=providers)
 

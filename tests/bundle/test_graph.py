@@ -94,6 +94,7 @@ def test_operators_of_other_domains_and_random_ones_are_refused() -> None:
     refusal = graph_refusal(read_graph_facts(foreign.SerializeToString(), "test"))
     assert refusal is not None
     assert "com.microsoft.Gelu" in refusal
+    assert graph_refusal(read_graph_facts(foreign.SerializeToString(), "test"), contrib_ops=True) is None
     refusal = graph_refusal(read_graph_facts(zoo.draws_at_random(), "test"))
     assert refusal is not None
     assert "RandomNormalLike" in refusal

@@ -17,7 +17,7 @@ import pytest
 from stream_infer import Scorer
 from stream_infer.bundle.container import encode_rows, write_container
 from stream_infer.errors import ExportRefused, UsageError
-from stream_infer.export.onnx_export import export_onnx
+from stream_infer.export import export_onnx
 from stream_infer.types import Status
 from tests.export.conftest import FEATURES, Make, Workspace, events
 from tests.scoring import zoo
@@ -55,9 +55,9 @@ def test_the_manifest_says_what_the_files_hold(workspace: Workspace) -> None:
     bundle = workspace.bundle(threshold=0.7, description="Card fraud")
     manifest = bundle.manifest
     assert (manifest.model.name, manifest.model.version, manifest.model.description) == ("fraud", "7", "Card fraud")
-    assert manifest.onnx.opset == {"": 17, "ai.onnx.ml": 3}
-    assert manifest.onnx.ops == ("TreeEnsembleClassifier",)
-    assert manifest.onnx.min_onnxruntime == "1.15"
+    assert manifest.graph.opset == {"": 17, "ai.onnx.ml": 3}
+    assert manifest.graph.ops == ("TreeEnsembleClassifier",)
+    assert manifest.graph.min_onnxruntime == "1.15"
     assert (manifest.score.output, manifest.score.column, manifest.classes) == ("probabilities", 1, (0, 1))
     assert manifest.decision.threshold == 0.7
     assert manifest.provenance.created is None
@@ -344,3 +344,21 @@ def test_the_report_is_plain_data(workspace: Workspace) -> None:
     report = dataclasses.asdict(workspace.export())
     assert json.loads(json.dumps(report, default=str))["name"] == "fraud"
     assert isinstance(report["path"], Path)
+
+
+def test_contrib_operators_need_a_word(workspace: Workspace) -> None:
+    given, answer = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", columns])
+        for name, columns in (("X", 3), ("score", 1))
+    )
+    nodes = [
+        onnx.helper.make_node("Gelu", ["X"], ["soft"], domain="com.microsoft"),
+        onnx.helper.make_node("ReduceMean", ["soft"], ["score"], axes=[1], keepdims=1),
+    ]
+    imports = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("com.microsoft", 1)]
+    graph = onnx.helper.make_graph(nodes, "g", [given], [answer])
+    matrix(workspace, onnx.helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString())
+    with pytest.raises(ExportRefused, match=r"com\.microsoft\.Gelu"):
+        workspace.export()
+    assert workspace.bundle(contrib_ops=True).manifest.graph.contrib_ops
+    assert Scorer.load(workspace.to).score_events(MATRIX_EVENTS).score.shape == (50,)

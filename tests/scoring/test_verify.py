@@ -132,7 +132,7 @@ def test_one_row_whatever_the_batch_is_a_signature_mismatch() -> None:
 
 def test_an_older_runtime_than_the_bundle_needs_is_refused() -> None:
     bundle = matrix_bundle(zoo.linear())
-    onnx = msgspec.structs.replace(bundle.manifest.onnx, min_onnxruntime="99.1")
+    onnx = msgspec.structs.replace(bundle.manifest.graph, min_onnxruntime="99.1")
     with pytest.raises(ModelLoadError, match=rf"needs ONNX Runtime 99.1 or newer, this is {ort.__version__}"):
         open_model(changed(bundle, onnx=onnx))
 

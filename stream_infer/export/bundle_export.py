@@ -1,4 +1,4 @@
-"""An ONNX model becomes a bundle.
+"""A model that was understood becomes a bundle.
 
 Rule: what is written has been proven in memory first, by the same code that opens a bundle to serve it; a refusal names
 what is in the way and the next best route, and leaves no file behind. The same arguments give the same bytes
@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,25 +34,29 @@ from stream_infer.bundle.manifest import (
     INPUT_SCHEMA_FILE,
     MODEL_FILE,
     PROFILE_FILE,
-    ClassLabel,
     Decision,
     GoldenInfo,
     InputSpec,
     Manifest,
     ModelInfo,
     OnnxInfo,
+    Parity,
     Provenance,
     manifest_problems,
 )
 from stream_infer.errors import ExportRefused, ModelLoadError
 from stream_infer.export.graph import Graph, min_onnxruntime
+from stream_infer.export.parity import Proven
 from stream_infer.export.profile import make_profile
-from stream_infer.export.study import Study, decode_events, study_model
+from stream_infer.export.study import Study, decode_events
 from stream_infer.export.vectors import choose_events
 from stream_infer.scoring.inference import Inference
 from stream_infer.scoring.onnx_runtime import OnnxRuntime
 from stream_infer.scoring.verify import open_model
 from stream_infer.types import Decoded, Float32Array, ScoredColumns, Status
+
+Proof = Callable[[Study, bytes, Manifest], Proven]
+"""Compares the final graph with the original; raises `ExportRefused` where they part."""
 
 _MODEL_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 GOLDEN_EVENTS = 256
@@ -66,7 +70,10 @@ _BUNDLE_NAME = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+?)(\.bundle)?\.jar$"
 class ExportReport:
     """What was written, and what the sample says of it.
 
-    ``rejected`` counts sample events by reject reason; ``score_quantiles`` are those of `profile.json` at 0, 0.5 and 1.
+    ``parity`` is None for an ONNX file, which has no original; ``float32_events`` are events of the sample that the
+    original itself scores otherwise when it is given float64. ``digest`` is empty and ``size_bytes`` 0 where nothing
+    was written. ``rejected`` counts sample events by reject reason; ``score_quantiles`` are those of `profile.json` at
+    0, 0.5 and 1.
     """
 
     path: Path
@@ -81,46 +88,32 @@ class ExportReport:
     score_quantiles: tuple[float, float, float]
     golden_events: int
     min_onnxruntime: str
+    parity: Parity | None
+    float32_events: int
 
 
-def export_onnx(
-    model_path: str | Path,
-    features_path: str | Path,
-    events_path: str | Path,
-    to: str | Path,
-    *,
-    name: str | None = None,
-    version: str | None = None,
-    threshold: float = 0.5,
-    score: str | None = None,
-    classes: Sequence[ClassLabel] | None = None,
-    description: str = "",
-    license: str = "",
+def make_bundle(
+    study: Study, info: ModelInfo, threshold: float, to: str | Path, proof: Proof | None = None, write: bool = True
 ) -> ExportReport:
-    """Write a bundle of an ONNX model, a feature list and a sample of real events.
+    """Prove a model, and write its bundle.
 
     Args:
-        model_path: the ONNX file; its batch dimension should be free.
-        features_path: the feature list, TOML (`stream_infer.export.features`).
-        events_path: real events: ``.avro``, ``.jsonl`` or ``.parquet``; at most 20,000 are read.
-        to: the bundle: a zip if it ends in ``.jar`` (replaced), else a new directory.
-        name: of the model; by default from the destination (``fraud-7.bundle.jar`` is fraud, version 7).
-        version: of the model, likewise.
+        study: the model and what it is fed.
+        info: its name and version.
         threshold: an event is flagged from this score on.
-        score: the output that holds the score, ``OUTPUT`` or ``OUTPUT:COLUMN``; needed where several are possible.
-        classes: labels of the output's columns; by default what the graph says, else 0, 1, ...
-        description: a sentence for people.
-        license: of the model, an SPDX identifier.
+        to: the bundle: a zip if it ends in ``.jar`` (replaced), else a new directory.
+        proof: compares the graph with the model that it was converted from, if there is one.
+        write: False: everything but the writing.
 
     Raises:
-        ExportRefused: the model, list and events don't fit together, or the model does not pass its own proof.
+        ExportRefused: the model does not pass its own proof.
         UsageError: the destination cannot be written.
     """
     destination = Path(to)
-    info = _model_info(destination, name, version, description, license)
-    study = study_model(Path(model_path), Path(features_path), Path(events_path), score, classes)
     model = study.graph.stamped(**_stamp(info, study.inputs))
     manifest = _manifest(study, info, threshold)
+    proven = proof(study, model, manifest) if proof is not None else None
+    manifest = msgspec.structs.replace(manifest, parity=proven.parity if proven else None)
     runtime = OnnxRuntime(model, study.inputs, study.output)
     inference = Inference(ModelBundle.assemble(manifest, {}, str(to)), runtime)
     scored = inference(study.decoded)
@@ -131,8 +124,8 @@ def export_onnx(
     manifest = msgspec.structs.replace(manifest, golden=GoldenInfo(rows=len(golden), onnxruntime=ort.__version__))
     files = _files(model, study.sample.schema, golden, answers, profile)
     _prove(ModelBundle.assemble(manifest, files, str(to)))
-    digest = write_bundle(destination, manifest, files)
-    return _report(destination, manifest, digest, scored)
+    digest = write_bundle(destination, manifest, files) if write else ""
+    return _report(destination, manifest, digest, scored, proven)
 
 
 def _manifest(study: Study, info: ModelInfo, threshold: float) -> Manifest:
@@ -152,9 +145,14 @@ def _manifest(study: Study, info: ModelInfo, threshold: float) -> Manifest:
     )
 
 
-def _model_info(
+def model_info(
     destination: Path, name: str | None, version: str | None, description: str, license_id: str
 ) -> ModelInfo:
+    """What a model is called; what is not said comes from the destination.
+
+    Raises:
+        ExportRefused: neither names a model.
+    """
     match = _BUNDLE_NAME.match(destination.name)
     found = name or (match["name"] if match else None)
     if not found or not _MODEL_NAME.match(found):
@@ -176,7 +174,8 @@ def _stamp(info: ModelInfo, inputs: Sequence[InputSpec]) -> dict[str, str]:
 
 def _onnx_info(graph: Graph) -> OnnxInfo:
     facts = graph.facts
-    return OnnxInfo(MODEL_FILE, dict(sorted(facts.opset.items())), facts.ir, min_onnxruntime(facts), facts.op_names)
+    opset, oldest = dict(sorted(facts.opset.items())), min_onnxruntime(facts)
+    return OnnxInfo(MODEL_FILE, opset, facts.ir, oldest, facts.op_names, facts.contrib_ops)
 
 
 def _provenance(graph: Graph) -> Provenance:
@@ -250,7 +249,7 @@ def _prove(bundle: ModelBundle) -> None:
         raise ExportRefused(f"the model does not pass its own proof: {error}") from error
 
 
-def _report(path: Path, manifest: Manifest, digest: str, scored: ScoredColumns) -> ExportReport:
+def _report(path: Path, manifest: Manifest, digest: str, scored: ScoredColumns, proven: Proven | None) -> ExportReport:
     ok = scored.status == Status.OK
     rejected = Counter(Status(status).reason for status in scored.status[~ok].tolist())
     low, middle, high = np.quantile(scored.score[ok], (0, 0.5, 1)).tolist()
@@ -259,12 +258,18 @@ def _report(path: Path, manifest: Manifest, digest: str, scored: ScoredColumns) 
         name=manifest.model.name,
         version=manifest.model.version,
         digest=digest,
-        size_bytes=sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size,
+        size_bytes=_size_bytes(path) if digest else 0,
         sample_events=len(scored),
         scored_events=int(ok.sum()),
         rejected=dict(rejected),
         flagged_events=int(scored.flagged.sum()),
         score_quantiles=(low, middle, high),
         golden_events=manifest.golden.rows,
-        min_onnxruntime=manifest.onnx.min_onnxruntime,
+        min_onnxruntime=manifest.graph.min_onnxruntime,
+        parity=manifest.parity,
+        float32_events=proven.float32_events if proven else 0,
     )
+
+
+def _size_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size

@@ -168,7 +168,7 @@ final class Bundle {
     private static Set<String> checkGraph(byte[] model, Manifest manifest, String source) {
         String place = source + ": " + manifest.onnx.file;
         GraphFacts facts = GraphFacts.read(model, place);
-        String refusal = facts.refusal();
+        String refusal = facts.refusal(manifest.onnx.hasContribOps);
         if (refusal != null) {
             throw new BundleException(place + " is refused: " + refusal);
         }

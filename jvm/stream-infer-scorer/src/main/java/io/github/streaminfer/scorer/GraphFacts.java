@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 
 /**
  * What an ONNX file says of itself, read before the runtime sees a byte of it. The walk follows only the fields that can
@@ -17,6 +18,7 @@ final class GraphFacts {
     private static final int MAX_NESTING = 32;
 
     private static final Set<String> STANDARD = Set.of("", "ai.onnx", "ai.onnx.ml");
+    private static final String CONTRIB = "com.microsoft.";
     private static final Set<String> RANDOM = Set.of(
             "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike");
 
@@ -59,10 +61,13 @@ final class GraphFacts {
         return List.copyOf(ops);
     }
 
-    /** Why the graph must not be loaded; null where it may. */
-    String refusal() {
-        if (!foreign.isEmpty()) {
-            return "it uses " + String.join(", ", foreign) + "; only operators of ai.onnx and ai.onnx.ml run everywhere: "
+    /** Why the graph must not be loaded; null where it may. ONNX Runtime's own operators are allowed or not. */
+    String refusal(boolean hasContribOps) {
+        List<String> unknown = foreign.stream()
+                .filter(name -> !(hasContribOps && name.startsWith(CONTRIB)))
+                .collect(Collectors.toList());
+        if (!unknown.isEmpty()) {
+            return "it uses " + String.join(", ", unknown) + "; only operators of ai.onnx and ai.onnx.ml run everywhere: "
                     + "export it without runtime-specific optimisation or custom operators";
         }
         if (!random.isEmpty()) {

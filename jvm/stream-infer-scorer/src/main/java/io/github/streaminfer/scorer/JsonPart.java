@@ -47,6 +47,11 @@ final class JsonPart {
         return node.isObject();
     }
 
+    boolean truth() {
+        require(node.isBoolean(), "true or false");
+        return node.booleanValue();
+    }
+
     String text() {
         require(node.isTextual(), "text");
         return node.textValue();

@@ -69,13 +69,22 @@ final class Manifest {
         final long ir;
         final String minRuntime;
         final List<String> ops;
+        /** True where ONNX Runtime's own operators are allowed. */
+        final boolean hasContribOps;
 
-        Onnx(String file, Map<String, Long> opset, long ir, String minRuntime, List<String> ops) {
+        Onnx(
+                String file,
+                Map<String, Long> opset,
+                long ir,
+                String minRuntime,
+                List<String> ops,
+                boolean hasContribOps) {
             this.file = file;
             this.opset = opset;
             this.ir = ir;
             this.minRuntime = minRuntime;
             this.ops = ops;
+            this.hasContribOps = hasContribOps;
         }
     }
 

@@ -49,6 +49,7 @@ final class ManifestReader {
         try {
             JsonPart root = new JsonPart(JSON.readTree(data), "$");
             requireVersion(root, place);
+            requireGraph(root, place);
             manifest = manifest(root);
         } catch (JsonPart.Invalid invalid) {
             throw new BundleException(place + " is not valid: " + invalid.getMessage() + "; export the model again");
@@ -76,6 +77,15 @@ final class ManifestReader {
         }
     }
 
+    /** A bundle may hold what a plug-in runs instead of a graph. */
+    private static void requireGraph(JsonPart root, String place) {
+        JsonPart plugin = root.find("runtime");
+        if (plugin != null && !plugin.isNull()) {
+            throw new BundleException(place + " has no graph: its model is run by the plug-in "
+                    + plugin.get("name").text() + ", in Python only; export it as a graph");
+        }
+    }
+
     private static Manifest manifest(JsonPart root) {
         JsonPart model = root.get("model");
         JsonPart score = root.get("score");
@@ -99,12 +109,14 @@ final class ManifestReader {
     }
 
     private static Onnx onnx(JsonPart onnx) {
+        JsonPart contribOps = onnx.find("contrib_ops");
         return new Onnx(
                 onnx.get("file").text(),
                 onnx.get("opset").map(version -> version.whole(Long.MIN_VALUE, Long.MAX_VALUE)),
                 onnx.get("ir").whole(Long.MIN_VALUE, Long.MAX_VALUE),
                 onnx.get("min_onnxruntime").textLike(RUNTIME_VERSION),
-                onnx.get("ops").list(JsonPart::text));
+                onnx.get("ops").list(JsonPart::text),
+                contribOps != null && contribOps.truth());
     }
 
     private static InputSpec input(JsonPart input) {
